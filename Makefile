@@ -1,0 +1,48 @@
+# make run    set everything up and run the analysis in rehearsal: no account, no key, nothing leaves the machine
+# make test   set everything up and run the tests
+# make check  formatting, lint, types, layers
+# make lock   resolve the dependencies anew
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check lock clean
+
+run: .venv/run-ready
+	$(BIN)/python -m orchestrator run
+
+test: .venv/test-ready
+	$(BIN)/pytest
+
+check: .venv/test-ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# One lock for what the program needs, one that adds what its tests need; each installs into the same environment.
+.venv/run-ready: requirements.lock pyproject.toml | .venv/uv-ready
+	$(BIN)/uv pip install --quiet --python .venv --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python .venv --no-deps --editable .
+	touch $@
+
+.venv/test-ready: requirements-dev.lock .venv/run-ready
+	$(BIN)/uv pip install --quiet --python .venv --require-hashes -r requirements-dev.lock
+	touch $@
+
+.venv/uv-ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11. Install a newer one, and name it: make PYTHON=python3.13 ..." >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
+	touch $@
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	  --extra rehearsal -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	  --extra rehearsal --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  -o function_code/requirements.txt function_code/requirements.in
+
+clean:
+	rm -rf .venv
