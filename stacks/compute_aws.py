@@ -1,0 +1,136 @@
+"""The compute stack on AWS: the resources of the 2022 "Cloud Hopping" lab, brought up to date.
+
+Data bucket, data object (the extract from Google Cloud), policy document, role, log group, layer, function and
+function URL. No public access, no managed policy: the role may read one object and write one log.
+"""
+
+import asyncio
+import json
+from concurrent.futures import Future
+
+import pulumi
+import pulumi_aws as aws
+
+from stacks.contracts import ArchiveFile, AwsComputeInputs, ComputeOutputs, ExtractFile
+
+DATA_KEY = "extract.csv"
+# Lambda takes zips above this from S3 only (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
+_TRUST_LAMBDA = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}],
+}
+
+
+def program(inputs: AwsComputeInputs, outputs: "Future[ComputeOutputs]") -> None:
+    """Declare the stack; ``outputs`` is set once the function can be invoked: URL, permissions and data are there."""
+    name = inputs.names.prefix
+    amazon = aws.Provider(
+        "amazon", region=inputs.region, default_tags=aws.ProviderDefaultTagsArgs(tags=inputs.names.tags)
+    )
+    options = pulumi.ResourceOptions(provider=amazon)
+
+    # New buckets block public access and encrypt by themselves (S3, since 2023). force_destroy from the first up:
+    # only then is it in the state when objects that we did not declare must go too.
+    bucket = aws.s3.Bucket("data", bucket=f"{name}-data", force_destroy=True, opts=options)
+
+    extract = pulumi.Output.from_input(_arrived(inputs.extract))
+    data = aws.s3.BucketObjectv2(
+        "extract",
+        bucket=bucket.bucket,
+        key=DATA_KEY,
+        source=extract.apply(lambda file: pulumi.FileAsset(str(file.path))),
+        source_hash=extract.apply(lambda file: file.sha256),
+        content_type="text/csv",
+        opts=options,
+    )
+
+    # Declared, because Lambda would make it by itself and destroy would leave it behind.
+    logs = aws.cloudwatch.LogGroup("logs", name=f"/aws/lambda/{name}", retention_in_days=1, opts=options)
+    role = aws.iam.Role(
+        "role",
+        name=name,
+        path=f"/cloud-hopping/{inputs.names.run_id}/",  # IAM roles can be listed by path, not by tag.
+        assume_role_policy=json.dumps(_TRUST_LAMBDA),
+        force_detach_policies=True,
+        opts=options,
+    )
+    # No logs:CreateLogGroup: a late write of the function must not make the group again after destroy.
+    policy_document = pulumi.Output.json_dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": "s3:GetObject",
+                    "Resource": pulumi.Output.concat(bucket.arn, "/", DATA_KEY),
+                },
+                {
+                    "Effect": "Allow",
+                    "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+                    "Resource": pulumi.Output.concat(logs.arn, ":*"),
+                },
+            ],
+        }
+    )
+    permissions = aws.iam.RolePolicy(
+        "permissions", name="read-extract-write-log", role=role.name, policy=policy_document, opts=options
+    )
+
+    function = aws.lambda_.Function(
+        "function",
+        name=name,
+        runtime=f"python{inputs.python}",
+        architectures=[inputs.architecture],
+        handler="aws_main.handler",
+        role=role.arn,
+        memory_size=inputs.memory,
+        timeout=inputs.timeout,
+        code=pulumi.FileArchive(str(inputs.function.path)),
+        source_code_hash=inputs.function.sha256,
+        layers=[_layer(inputs, bucket, options).arn],
+        environment={
+            "variables": {"DATA_BUCKET": bucket.bucket, "DATA_KEY": DATA_KEY, "CHART_TITLE": inputs.title},
+        },
+        logging_config={"log_format": "Text", "log_group": logs.name},
+        # A new role takes seconds, at worst minutes, until Lambda may assume it: retry for the whole timeout.
+        use_resource_timeout_for_propagation=True,
+        opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="15m"))),
+    )
+    url = aws.lambda_.FunctionUrl(
+        "url", function_name=function.name, authorization_type="AWS_IAM", opts=options
+    )
+
+    # The last two are only waited for: without them the function answers, but with an error.
+    ready = pulumi.Output.all(function.name, url.function_url, permissions.id, data.id)
+    ready.apply(lambda made: outputs.set_result(ComputeOutputs(function=made[0], url=made[1])))
+    pulumi.export("function", function.name)
+    pulumi.export("url", url.function_url)
+
+
+async def _arrived(future: "Future[ExtractFile]") -> ExtractFile:
+    return await asyncio.wrap_future(future)
+
+
+def _layer(inputs: AwsComputeInputs, bucket: aws.s3.Bucket, options: pulumi.ResourceOptions) -> aws.lambda_.LayerVersion:
+    """The libraries as a layer: uploaded directly up to 50 MB, through the data bucket above."""
+    archive: ArchiveFile = inputs.layer
+    common = {
+        "layer_name": f"{inputs.names.prefix}-libraries",
+        "compatible_runtimes": [f"python{inputs.python}"],
+        "compatible_architectures": [inputs.architecture],
+        "source_code_hash": archive.sha256,
+        "skip_destroy": False,
+        "opts": options,
+    }
+    if archive.size <= DIRECT_UPLOAD_LIMIT:
+        return aws.lambda_.LayerVersion("libraries", code=pulumi.FileArchive(str(archive.path)), **common)
+    upload = aws.s3.BucketObjectv2(
+        "libraries",
+        bucket=bucket.bucket,
+        key=f"layers/{archive.sha256}.zip",
+        source=pulumi.FileAsset(str(archive.path)),
+        source_hash=archive.sha256,
+        opts=options,
+    )
+    return aws.lambda_.LayerVersion("libraries", s3_bucket=bucket.bucket, s3_key=upload.key, **common)

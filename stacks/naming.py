@@ -1,0 +1,55 @@
+"""Physical names and tags, deterministic from the run id, so that a lost resource can be found by name."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+MANAGED_BY = "cloud-hopping"
+RUN_ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{6}")
+_LIFETIME = timedelta(hours=1)
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def new_run_id(now: datetime) -> str:
+    """A run id such as ``20261123-174205-k3x9qz``: sorts by time, valid in every cloud's names.
+
+    The six random characters keep two runs of the same second, and other people's buckets, apart.
+    """
+    return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6))
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a run's resources are called, and the tags that they carry.
+
+    ``run_id`` is 22 characters, so ``hop-<run id>-<suffix>`` stays within the 63 characters of a bucket
+    and the 64 of a role or function.
+    """
+
+    run_id: str
+
+    def __post_init__(self) -> None:
+        if not RUN_ID_PATTERN.fullmatch(self.run_id):
+            raise ValueError(f"not a run id: {self.run_id!r}")
+
+    @property
+    def prefix(self) -> str:
+        """``hop-<run id>``: a prefix of every physical name that allows a hyphen."""
+        return f"hop-{self.run_id}"
+
+    @property
+    def dataset(self) -> str:
+        """The BigQuery dataset: letters, digits and underscores only."""
+        return self.prefix.replace("-", "_")
+
+    @property
+    def started(self) -> datetime:
+        """When the run id was made, UTC."""
+        return datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags (AWS, Azure) and labels (Google): lower case, digits and hyphens, which all three allow."""
+        expires = self.started + _LIFETIME
+        return {"run-id": self.run_id, "managed-by": MANAGED_BY, "expires-at": f"{expires:%Y%m%dt%H%M%Sz}"}
