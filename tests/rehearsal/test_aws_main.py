@@ -1,0 +1,96 @@
+"""The handler against S3's real wire protocol: moto's server on loopback, the runtime's own boto3."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import aws_main
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+CSV = b"event_begin_time,magnitude,month\n1993-03-25T16:10:00,1.75,3\n1985-03-04T17:00:00,,3\n"
+
+
+def request(accept: str | None) -> dict[str, Any]:
+    """A function URL's event, payload format 2.0, with what a handler may look at."""
+    headers = {"host": "abc.lambda-url.us-east-1.on.aws"} | ({"accept": accept} if accept else {})
+    return {"version": "2.0", "rawPath": "/", "rawQueryString": "", "headers": headers, "isBase64Encoded": False}
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "rehearsal",
+        "AWS_SECRET_ACCESS_KEY": "rehearsal",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "DATA_BUCKET": "hop-data",
+        "DATA_KEY": "extract.csv",
+        "CHART_TITLE": "Hail in March",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="hop-data")
+    yield "hop-data"
+    server.stop()
+
+
+def put(bucket: str, csv: bytes) -> None:
+    boto3.client("s3").put_object(Bucket=bucket, Key="extract.csv", Body=csv)
+
+
+def test_json(bucket: str) -> None:
+    put(bucket, CSV)
+    answer = aws_main.handler(request("application/json"), None)
+    body = json.loads(answer.pop("body"))
+    assert answer == {"statusCode": 200, "headers": {"content-type": "application/json"}}
+    assert (body["counts"], body["rows"]) == ({"4": 1, "25": 1}, 2)
+    assert base64.b64decode(body["chart_png"]).startswith(b"\x89PNG\r\n")
+
+
+@pytest.mark.parametrize("accept", ["text/html", None])
+def test_a_page(bucket: str, accept: str | None) -> None:
+    put(bucket, CSV)
+    answer = aws_main.handler(request(accept), None)
+    assert answer["headers"] == {"content-type": "text/html; charset=utf-8"}
+    assert '<img src="data:image/png;base64,iVBOR' in answer["body"]
+    assert 'alt="Hail in March: 2 rows">' in answer["body"]
+
+
+def test_no_rows_is_an_answer_like_any_other(bucket: str) -> None:
+    put(bucket, CSV.splitlines()[0])
+    answer = aws_main.handler(request("application/json"), None)
+    body = json.loads(answer["body"])
+    assert (answer["statusCode"], body["counts"], body["rows"]) == (200, {}, 0)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_KEY", "absent.csv")
+    with pytest.raises(RuntimeError) as raised:
+        aws_main.handler(request(None), None)
+    assert str(raised.value) == (
+        "cannot read s3://hop-data/absent.csv: "
+        "An error occurred (NoSuchKey) when calling the GetObject operation: The specified key does not exist."
+    )
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("name", ["DATA_BUCKET", "DATA_KEY", "CHART_TITLE"])
+def test_a_missing_setting(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(RuntimeError) as raised:
+        aws_main.handler(request(None), None)
+    assert str(raised.value) == f"the environment variable {name} is not set; the compute stack has to set it"
+
+
+def test_a_csv_that_cannot_be_read(bucket: str) -> None:
+    put(bucket, b"day\n25\n")
+    with pytest.raises(ValueError, match="CSV") as raised:
+        aws_main.handler(request(None), None)
+    assert str(raised.value) == "the CSV lacks the columns event_begin_time, magnitude, month; it has day"

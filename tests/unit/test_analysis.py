@@ -1,0 +1,97 @@
+"""Counting and charting: exact numbers, every part of the sheet, and the texts of what cannot be read."""
+
+from itertools import pairwise
+
+import analysis
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+
+HEADER = b"event_begin_time,magnitude,month\n"
+MARCH = HEADER + (
+    b"1993-03-25T16:10:00,1.75,3\n"
+    b"1957-03-04 18:30:00,0.75,3\n"  # BigQuery writes a T or a space, as its export options say.
+    b"1985-03-25T17:00:00.5,3.0,3\n"
+    b"1985-03-25T17:00:00,,3\n"
+    b"1981-03-10T00:00:00,2,3\n"
+)
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.texts] + [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_reports_are_counted_per_day_in_the_order_of_days() -> None:
+    result = analysis.analyse(MARCH, title="Hail in March")
+    assert result.rows == 5
+    assert list(result.counts.items()) == [("4", 1), ("10", 1), ("25", 3)]
+
+
+def test_more_columns_in_another_order_change_nothing() -> None:
+    result = analysis.analyse(b"month,county,magnitude,event_begin_time\n3,TRAVIS,1,1993-03-25\n", title="")
+    assert result.counts == {"25": 1}
+
+
+def test_the_chart_is_the_labs() -> None:
+    figure = analysis.analyse(MARCH, title="Hail in March").figure
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert tuple(figure.get_size_inches()) == (20, 10)
+    assert {to_hex(figure.get_facecolor()), to_hex(axes.get_facecolor())} == {"#eeeeee"}
+    (bars,) = axes.containers
+    assert isinstance(bars, BarContainer)
+    assert {to_hex(bar.get_facecolor()) for bar in bars} == {"#805ac3"}
+    assert [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in bars] == [(4, 1), (10, 1), (25, 3)]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Day of month", "Hail reports")
+    assert [label.get_text() for label in axes.get_xticklabels()] == [str(day) for day in range(1, 32)]
+    assert [tick for tick in axes.get_yticks() if tick <= axes.get_ylim()[1]] == [0, 1, 2, 3]
+    assert axes.get_title(loc="left") == "5 reports, 1957 to 1993, hail up to 3 inches"
+    assert texts(figure) == ["Hail in March", "1", "1", "3"]
+
+
+def test_february_has_29_days_and_one_report_has_no_plural() -> None:
+    axes = analysis.analyse(HEADER + b"1996-02-29T12:00:00,,2\n", title="Hail in February").figure.axes[0]
+    assert axes.get_xticks().tolist() == list(range(1, 30))
+    assert axes.get_title(loc="left") == "1 report, 1996"
+
+
+def test_day_labels_do_not_touch() -> None:
+    figure = analysis.analyse(MARCH, title="Hail in March").figure
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 + 5 < right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.parametrize("csv", [HEADER, HEADER.rstrip(), b"", b"\n"])
+def test_a_csv_without_rows_gives_a_chart_that_says_so(csv: bytes) -> None:
+    result = analysis.analyse(csv, title="Hail in March")
+    assert (result.rows, result.counts) == (0, {})
+    assert texts(result.figure) == ["Hail in March", "No hail reports in this extract"]
+    assert tuple(result.figure.get_size_inches()) == (20, 10)
+
+
+@pytest.mark.parametrize(
+    ("csv", "message"),
+    [
+        (b"day,month\n1,3\n", "the CSV lacks the columns event_begin_time, magnitude; it has day, month"),
+        (
+            HEADER + b",1,3\n1993-03-25,1,3\n",
+            "the CSV's column event_begin_time is empty in 1 rows",
+        ),
+        (HEADER + b"1993-03-25,1,\n", "the CSV's column month is empty in 1 rows"),
+        (
+            HEADER + b"1993-03-25,big,3\n",
+            "the CSV's column magnitude cannot be read: Unable to parse string 'big' at position 0",
+        ),
+    ],
+)
+def test_a_csv_that_cannot_be_read_says_which_column(csv: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match="CSV") as raised:
+        analysis.analyse(csv, title="Hail in March")
+    assert str(raised.value) == message
+
+
+def test_a_time_that_is_none_names_its_column() -> None:
+    with pytest.raises(ValueError, match=r"^the CSV's column event_begin_time cannot be read: .*yesterday"):
+        analysis.analyse(HEADER + b"yesterday,1,3\n", title="")
