@@ -1,0 +1,300 @@
+"""Archives: the same bytes from the same files, found again by content, refused when too large."""
+
+import errno
+import re
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import uv
+
+from orchestrator import package
+from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.package import Archive, Target
+
+LAMBDA = Target("3.13", "aarch64-manylinux_2_28")
+HERE = Target("3.11", None)
+
+
+def write(root: Path, *names: str, content: bytes = b"x") -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def files(root: Path) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+def archive(cache: Path, calls: list[Path], name: str = "layer", **what_goes_in: str) -> Archive:
+    def fill(tree: Path) -> None:
+        calls.append(tree)
+        write(tree, "python/pandas/core.py", "python/numpy.py")
+
+    return package._archive(name, what_goes_in, cache, fill)
+
+
+def test_a_zip_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", "b.py", "a/c.so", "a.py")
+    two = write(tmp_path / "two", "a.py", "a/c.so", "b.py")
+    (two / "b.py").chmod(0o700)
+    (two / "a" / "empty").mkdir()
+    package.zip_folder(one, tmp_path / "one.zip")
+    package.zip_folder(two, tmp_path / "two.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as zipped:
+        entries = zipped.infolist()
+    assert [entry.filename for entry in entries] == ["a/c.so", "a.py", "b.py"]
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert {(entry.create_system, entry.external_attr >> 16, entry.compress_type) for entry in entries} == {
+        (3, 0o100644, zipfile.ZIP_DEFLATED)
+    }
+
+
+def test_safe_trim_leaves_what_an_analysis_may_import(tmp_path: Path) -> None:
+    kept = (
+        "astropy/tests/runner.py",
+        "matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf",
+        "numpy/_core/_multiarray_umath.cpython-313-aarch64-linux-gnu.so",
+        "numpy/f2py/__init__.py",
+        "numpy/testing/__init__.py",
+        "pandas-3.1.1.dist-info/METADATA",
+        "pandas-3.1.1.dist-info/entry_points.txt",
+        "pandas-3.1.1.dist-info/licenses/LICENSE",
+        "pandas/_testing/__init__.py",
+        "pandas/testing.py",
+        "skimage/__init__.pyi",
+        "tzdata/zoneinfo/Europe/Paris",
+    )
+    removed = (
+        ".lock",
+        "bin/f2py",
+        "contourpy/_contourpy.pyi",
+        "matplotlib/mpl-data/sample_data/jacksboro_fault_dem.npz",
+        "matplotlib/sphinxext/roles.py",
+        "matplotlib/testing/compare.py",
+        "mpl_toolkits/mplot3d/tests/test_art3d.py",
+        "numpy/__init__.cython-30.pxd",
+        "numpy/_core/_simd.cpython-313-aarch64-linux-gnu.so",
+        "numpy/_core/_umath_tests.cpython-313-aarch64-linux-gnu.so",
+        "numpy/_core/include/numpy/arrayobject.h",
+        "numpy/_core/lib/libnpymath.a",
+        "numpy/linalg/tests/__init__.py",
+        "pandas/tests/io/tests/test_csv.py",
+        "pandas-3.1.1.dist-info/INSTALLER",
+        "pandas-3.1.1.dist-info/RECORD",
+        "pandas-3.1.1.dist-info/REQUESTED",
+        "pandas-3.1.1.dist-info/WHEEL",
+        "pillow-13.0.0.dist-info/sboms/auditwheel.cdx.json",
+        "share/man/man1/ttx.1",
+    )
+    write(tmp_path, *kept, *removed)
+    package.remove(tmp_path, package.UV_LEFTOVERS + package.SAFE_TRIM)
+    assert files(tmp_path) == sorted(kept)
+
+
+def test_an_archive_is_built_once_and_found_by_what_goes_in(tmp_path: Path) -> None:
+    calls: list[Path] = []
+    built = archive(tmp_path, calls, requirements="pandas==3.1.1", python="3.13")
+    assert built == archive(tmp_path, calls, python="3.13", requirements="pandas==3.1.1")
+    assert len(calls) == 1
+    assert archive(tmp_path, calls, requirements="pandas==3.1.1", python="3.12").path != built.path
+    assert archive(tmp_path, calls, "function", requirements="pandas==3.1.1", python="3.13").path != built.path
+    assert len(calls) == 3
+    assert built.unzipped_bytes == 2
+    assert built.zipped_bytes == built.path.stat().st_size
+    assert re.fullmatch(rf"layer-[0-9a-f]{{16}}-{built.sha256}\.zip", built.path.name)
+
+
+def test_a_raised_archive_format_leaves_older_archives_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Path] = []
+    archive(tmp_path, calls)
+    monkeypatch.setattr(package, "ARCHIVE_FORMAT", package.ARCHIVE_FORMAT + 1)
+    archive(tmp_path, calls)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"x" + content[1:], lambda _: b""])
+def test_a_damaged_archive_is_built_again(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    calls: list[Path] = []
+    built = archive(tmp_path, calls)
+    whole = built.path.read_bytes()
+    built.path.write_bytes(damage(whole))
+    assert archive(tmp_path, calls) == built
+    assert (len(calls), built.path.read_bytes()) == (2, whole)
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def fail(tree: Path) -> None:
+        write(tree, "python/half.py")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        package._archive("layer", {}, tmp_path, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_build_at_a_time_and_a_killed_ones_folder_goes(tmp_path: Path) -> None:
+    waiting, lines = threading.Event(), []
+
+    def progress(line: str) -> None:
+        lines.append(line)
+        waiting.set()
+
+    def second() -> None:
+        with package._alone(tmp_path, progress):
+            lines.append(str(files(tmp_path)))
+
+    thread = threading.Thread(target=second)
+    with package._alone(tmp_path, lines.append):
+        write(tmp_path, ".building-abc/tree/python/half.py", "layer-whole.zip")
+        thread.start()
+        assert waiting.wait(10)
+        lines.append("first is done")
+    thread.join(10)
+    assert lines == [
+        "package: waiting for another run that builds",
+        "first is done",
+        "['.lock', 'layer-whole.zip']",
+    ]
+
+
+def test_the_functions_archive_has_its_modules_at_the_root(tmp_path: Path) -> None:
+    sources = write(
+        tmp_path / "function_code",
+        *("analysis.py", "aws_main.py", "data/stations.csv"),
+        *(
+            "__pycache__/analysis.cpython-311.pyc",
+            ".ruff_cache/0.1/12",
+            ".DS_Store",
+            "requirements.in",
+            "requirements.txt",
+        ),
+    )
+    (tmp_path / "cache").mkdir()
+    before = package._function(sources, tmp_path / "cache")
+    with zipfile.ZipFile(before.path) as zipped:
+        assert zipped.namelist() == ["analysis.py", "aws_main.py", "data/stations.csv"]
+    write(sources, "requirements.txt", content=b"the layer's business")
+    assert package._function(sources, tmp_path / "cache") == before
+    write(sources, "analysis.py", content=b"y")
+    assert package._function(sources, tmp_path / "cache").sha256 != before.sha256
+
+
+def test_over_the_limit_the_largest_folders_are_named(tmp_path: Path) -> None:
+    sizes = {"python/scipy/big.so": 3_000_000, "python/pandas/a.py": 1_048_576, "python/pandas/core/b.py": 1_048_576}
+    for name, size in sizes.items():
+        write(tmp_path / "tree", name, content=b"0" * size)
+    package.zip_folder(write(tmp_path / "tree", "python/six.py"), tmp_path / "layer.zip")
+    package.zip_folder(write(tmp_path / "code", "analysis.py", content=b"0" * 10_000), tmp_path / "function.zip")
+    archives = [package._described(tmp_path / name) for name in ("function.zip", "layer.zip")]
+    total = sum(one.unzipped_bytes for one in archives)
+    assert total == 5_107_153
+    package.refuse_over_limit(archives, total)
+    with pytest.raises(UsageError) as raised:
+        package.refuse_over_limit(archives, total - 1)
+    assert str(raised.value) == (
+        "The function and its libraries unzip to 4.9 MB; Lambda takes 4.9 MB.\n"
+        "  The largest folders:\n"
+        "      2.9 MB  scipy\n"
+        "      2.0 MB  pandas\n"
+        "      0.0 MB  analysis.py\n"
+        "      0.0 MB  six.py\n"
+        "To fix it: set package.trim to safe, or take what the analysis can do without out of "
+        "function_code/requirements.in and lock it again; its first lines have the command."
+    )
+
+
+def test_the_limit_is_lambdas() -> None:
+    assert package.UNZIPPED_LIMIT == 250 * package.MB
+
+
+def test_uv_is_told_the_target_and_to_run_nothing() -> None:
+    command = package.install_command("uv", Path("requirements.txt"), LAMBDA, Path("layer"))
+    assert " ".join(command).replace(sys.executable, "PYTHON") == (
+        "uv pip install --quiet --color never --python PYTHON --python-version 3.13"
+        " --python-platform aarch64-manylinux_2_28 --only-binary :all: --no-compile-bytecode --require-hashes"
+        " --target layer --requirements requirements.txt"
+    )
+    assert "--python-platform" not in package.install_command("uv", Path("r"), HERE, Path("layer"))
+
+
+@pytest.mark.parametrize(
+    ("said", "resolution"),
+    [
+        (
+            """error: Request failed after 3 retries in 6.1s
+cause: Failed to fetch: https://packages.example/simple/cycler/
+cause: tcp connect error""",
+            "check the network (and the proxy or package index that uv is set up with), then run again.",
+        ),
+        (
+            """error: No solution found when resolving dependencies
+cause: Because contourpy==1.4.0 has no usable wheels, your requirements are unsatisfiable.""",
+            "choose versions in function_code/requirements.in that have wheels for it, and lock them again.",
+        ),
+        (
+            """error: Failed to install: pillow-13.0.0.whl (pillow==13.0.0)
+cause: failed to copy file: No space left on device (os error 28)""",
+            "free 500 MB or more on this disk, then run again.",
+        ),
+        (
+            """error: Failed to download `cycler==0.12.1`
+cause: Hash mismatch for `cycler==0.12.1`""",
+            "lock function_code/requirements.in again; its first lines have the command.",
+        ),
+    ],
+)
+def test_what_uv_says_is_condensed_with_what_to_do(tmp_path: Path, said: str, resolution: str) -> None:
+    as_uv_does = said.replace("cause:", "  cause:") + "\n\nhint: Wheels are required for `contourpy`\n"
+    says = [sys.executable, "-c", f"import sys; sys.stderr.write({as_uv_does!r}); sys.exit(2)"]
+    with pytest.raises(OrchestratorError) as raised:
+        package.run_uv(says, LAMBDA, tmp_path)
+    assert raised.value.brief == (
+        "The function's libraries for Python 3.13 on aarch64-manylinux_2_28 could not be installed."
+    )
+    assert (raised.value.details, raised.value.resolution) == (said, resolution)
+
+
+def test_uv_itself_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> str:
+        raise FileNotFoundError("/venv/bin/uv")
+
+    monkeypatch.setattr(uv, "find_uv_bin", missing)
+    with pytest.raises(OrchestratorError) as raised:
+        package.build(HERE, trim="safe", cache=tmp_path, progress=pytest.fail)
+    assert str(raised.value) == (
+        "uv, which fetches the function's libraries, is not in this Python environment.\n"
+        "  /venv/bin/uv\n"
+        "To fix it: install this project's dependencies again."
+    )
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    cache = write(tmp_path, "file") / "file" / "cache"
+    with pytest.raises(OrchestratorError) as raised:
+        package.build(HERE, trim="safe", cache=cache, progress=pytest.fail)
+    assert str(raised.value) == (
+        "The function's package could not be written.\n"
+        f"  [Errno 20] Not a directory: '{cache}'\n"
+        f"To fix it: see that {cache} can be written, then run again."
+    )
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(tree: Path, zipped: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(zipped.relative_to(tree.parent)))
+
+    monkeypatch.setattr(package, "zip_folder", full)
+    with pytest.raises(OrchestratorError) as raised:
+        package.build(HERE, trim="safe", cache=tmp_path, progress=pytest.fail)
+    assert str(raised.value) == (
+        "The function's package could not be written.\n"
+        "  [Errno 28] No space left on device: 'archive.zip'\n"
+        "To fix it: free 500 MB or more on this disk, then run again."
+    )
+    assert files(tmp_path) == [".lock"]
