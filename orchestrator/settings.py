@@ -1,0 +1,297 @@
+"""What a config may say: frozen models, each field with its unit, its default and why.
+
+``load`` puts together, weakest first: the defaults, the config file, ``ORCHESTRATOR_...`` environment variables and
+``--set key=value``. Credentials are no settings: they come from each cloud's own standard chain.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from orchestrator.settings_mistakes import Expected, Mistake, explain, shown, usage_error
+from orchestrator.settings_sources import Layers, merge
+from orchestrator.settings_values import (
+    GIB,
+    MIB,
+    TIB,
+    Bytes,
+    FilePath,
+    LambdaRegion,
+    Parameter,
+    PythonVersion,
+    Seconds,
+    Text,
+)
+from orchestrator.text_file import read_text
+from orchestrator.yaml_source import Key
+
+DEFAULT_CONFIG = Path(__file__).parents[1] / "config" / "rehearsal.yaml"
+"""What runs when no config is named: a rehearsal, which needs no account."""
+
+REHEARSAL_PROJECT = "rehearsal-project"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSettings(_Section):
+    """Where the query runs."""
+
+    cloud: Annotated[Literal["gcp"], Field(description="The cloud with the tables: BigQuery is where they are.")] = (
+        "gcp"
+    )
+    project: Annotated[
+        Text,
+        Expected('a GCP project id: 6 to 30 lowercase letters, digits and hyphens, such as "my-project-123"'),
+        Field(
+            pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
+            description="The GCP project id that owns the dataset and the bucket and pays for the query. No default: "
+            "it is yours. Rules: https://cloud.google.com/resource-manager/docs/creating-managing-projects",
+        ),
+    ]
+    location: Annotated[
+        Text,
+        Expected('a BigQuery location, such as "US", "EU" or "us-central1"'),
+        Field(
+            pattern=r"^(US|EU|[a-z]+(-[a-z]+)+[0-9]{1,2})$",
+            description="Where dataset, job and bucket are; a query reads only tables of its own location, and the "
+            "public tables are in US, hence the default. https://cloud.google.com/bigquery/docs/locations",
+        ),
+    ] = "US"
+    max_bytes_billed: Annotated[
+        Bytes,
+        Expected('a size from 10 MiB to 1024 TiB, such as "2 GiB"'),
+        Field(
+            ge=10 * MIB,
+            le=1024 * TIB,
+            description="Bytes; BigQuery fails a query that would bill more, without a charge. 2 GiB by default, a "
+            "500th of a month's free 1 TiB. The least that is ever billed is 10 MiB: "
+            "https://cloud.google.com/bigquery/pricing",
+        ),
+    ] = 2 * GIB
+
+
+class AwsCompute(_Section):
+    """The function on AWS Lambda. Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html."""
+
+    cloud: Annotated[Literal["aws"], Field(description="The cloud that draws the chart.")]
+    region: Annotated[
+        LambdaRegion,
+        Expected('an AWS region with Lambda, such as "us-east-1"'),
+        Field(description="The region of bucket and function. us-east-1 by default: nearest to the US tables."),
+    ] = "us-east-1"
+    architecture: Annotated[
+        Literal["arm64", "x86_64"],
+        Field(description="The function's processor. arm64 by default: a fifth cheaper a second than x86_64."),
+    ] = "arm64"
+    python: Annotated[
+        Literal["3.11", "3.12", "3.13"],
+        PythonVersion,
+        Field(description="The function's Python. 3.13 by default: the newest with wheels for all that it imports."),
+    ] = "3.13"
+    memory: Annotated[
+        Bytes,
+        Expected('a whole number of MiB from 128 to 10240, such as "1769 MiB"'),
+        Field(
+            ge=128 * MIB,
+            le=10240 * MIB,
+            multiple_of=MIB,
+            description="Bytes, whole MiB. 1769 MiB by default: there Lambda gives one full processor. "
+            "https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html",
+        ),
+    ] = 1769 * MIB
+    timeout: Annotated[
+        Seconds,
+        Expected('a whole number of seconds from 1 to 900, such as "60 s"'),
+        Field(
+            ge=1,
+            le=900,
+            description="Seconds after which Lambda ends the function. 60 by default: a cold start takes a few.",
+        ),
+    ] = 60
+
+    @property
+    def memory_mib(self) -> int:
+        """The memory in MiB, the unit of Lambda's API."""
+        return self.memory // MIB
+
+
+ComputeSettings = Annotated[AwsCompute, Field(discriminator="cloud")]
+"""A union tagged by ``cloud``: another cloud is one more member, ``AwsCompute | AzureCompute``."""
+
+
+class AnalysisSettings(_Section):
+    """What is asked and how the answer is titled."""
+
+    query: Annotated[
+        FilePath,
+        Expected('the path of a SQL file, such as "queries/hail_days.sql"'),
+        Field(description="A file with one BigQuery SELECT; in a config, relative to the config. No default."),
+    ]
+    parameters: Annotated[
+        dict[str, Parameter],
+        Expected(
+            'a section of values, such as "month: 3"',
+            entry="text, a number, true, false or a date (a time of day is none)",
+        ),
+        Field(description="A value for each @name in the query, none by default; its type here is its type there."),
+    ] = Field(default_factory=dict)
+    title: Annotated[
+        Text,
+        Expected('one line of 1 to 200 characters, such as "Hail in March"'),
+        Field(max_length=200, description="The chart's title, as printed. No default: only you know what is shown."),
+    ]
+
+
+class PackageSettings(_Section):
+    """How the function's archive is made."""
+
+    trim: Annotated[
+        Literal["safe", "none"],
+        Field(
+            description="What is left out of the wheels. safe by default: tests, headers and sample data, which no "
+            "function needs and which would bring it near Lambda's 250 MB; none leaves everything in."
+        ),
+    ] = "safe"
+
+
+class BudgetSettings(_Section):
+    """What a run may cost."""
+
+    max_cost_usd: Annotated[
+        float,
+        Expected("an amount in US dollars, 0 or more, such as 0.05"),
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="US dollars at list price; a run estimated above it is refused before anything exists. 0.05 "
+            "by default: a run of the shipped analysis costs a small part of it.",
+        ),
+    ] = 0.05
+
+
+class RehearsalSettings(_Section):
+    """What the stand-in clouds hold."""
+
+    tables: Annotated[
+        Text | None,
+        Expected('the path or glob of Parquet or NOAA CSV files, such as "storms/*.csv.gz"'),
+        Field(
+            description="The public storm tables of the rehearsal, from your copy; in a config, relative to the "
+            "config. None by default: a small synthetic sample, and every output says so."
+        ),
+    ] = None
+
+
+class Settings(_Section):
+    """The settings of one run."""
+
+    mode: Annotated[
+        Literal["rehearsal", "live"],
+        Field(description="Stand-in clouds on this machine, or the real ones. rehearsal by default: it needs nothing."),
+    ] = "rehearsal"
+    data: DataSettings
+    compute: ComputeSettings
+    analysis: AnalysisSettings
+    package: PackageSettings = PackageSettings()
+    budget: BudgetSettings = BudgetSettings()
+    rehearsal: RehearsalSettings = RehearsalSettings()
+    results: Annotated[
+        FilePath,
+        Expected('the path of a folder, such as "results"'),
+        Field(description="The folder that gets one folder a run; always relative to the working directory."),
+    ] = Path("results")
+    backend: Annotated[
+        Text | None,
+        Expected('a URL that starts with "file:///", "s3://", "gs://" or "azblob://", without a password'),
+        Field(
+            pattern=r"^(file:///|s3://|gs://|azblob://)[^\s@]+$",
+            description="Where Pulumi keeps its state. None by default: files under the home, nothing to set up. "
+            "https://www.pulumi.com/docs/iac/concepts/state-and-backends/",
+        ),
+    ] = None
+
+    _origins: Mapping[Key, str] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Mapping[Key, str] | None) -> None:
+        """Keep where each value was written, which ``load`` hands over as the validation's context."""
+        self._origins = context or {}
+
+    def origin(self, key: Key) -> str:
+        """Where a value came from: ``config/aws.yaml:7``, a variable's name, ``--set <key>``, or ``default``."""
+        return self._origins.get(key, "default")
+
+
+_SECTIONS = ("data", "compute", "analysis", "package", "budget", "rehearsal")
+
+
+def load(path: Path, *, overrides: Sequence[str] = (), environ: Mapping[str, str]) -> Settings:
+    """Read the config at ``path``, apply ``environ`` and ``overrides`` (``key.sub=value``), and check all of it.
+
+    Raises:
+        UsageError: no such file, not YAML, or settings with mistakes: all of them at once, each with its place.
+    """
+    text = read_text(path, what="config", resolution=_other_configs(path))
+    layers = merge(path, text, environ=environ, overrides=overrides)
+    for section in _SECTIONS:  # A section that is left out, or has all its lines commented out, has its defaults.
+        if layers.tree.get(section) is None:
+            layers.tree[section] = {}
+    mistakes = [*layers.mistakes, *_impossible_pairs(layers)]
+    try:
+        settings = Settings.model_validate(layers.tree, context=layers.origins(path))
+    except ValidationError as error:
+        refused = [mistake.key for mistake in mistakes if mistake.key]
+        mistakes += [
+            mistake
+            for mistake in explain(error, Settings, layers.tree, layers.sources)
+            if not any(mistake.key[: len(key)] == key for key in refused)
+        ]
+    if mistakes:
+        raise usage_error(path, mistakes)
+    return settings
+
+
+def effective(settings: Settings) -> list[tuple[str, str]]:
+    """Every setting as key and value, such as ``("compute.memory", "1769 MiB (config/aws.yaml:7)")``.
+
+    After the value stands where it came from: the config's line, the environment variable, ``--set``, or the default.
+    """
+    return [
+        (".".join(key), f"{value} ({settings.origin(key)})") for key, value in _leaves(settings.model_dump(mode="json"))
+    ]
+
+
+def _leaves(section: Mapping[str, Any], parent: Key = ()) -> Iterator[tuple[Key, str]]:
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*parent, name))
+        else:
+            yield (*parent, name), "none" if value is None else value if isinstance(value, str) else shown(value)
+
+
+def _impossible_pairs(layers: Layers) -> Iterator[Mistake]:
+    """Settings that are right alone and wrong together."""
+    if layers.tree.get("mode") != "live":
+        return
+    tables, project = ("rehearsal", "tables"), ("data", "project")
+    if _given(layers, *tables) is not None:
+        yield Mistake(layers.sources[tables], tables, 'only a rehearsal reads it, and mode is "live"')
+    if _given(layers, *project) == REHEARSAL_PROJECT:
+        yield Mistake(layers.sources[project], project, "it is the stand-ins' project; live needs yours")
+
+
+def _given(layers: Layers, section: str, name: str) -> object:
+    values = layers.tree[section]
+    return values.get(name) if isinstance(values, dict) else None
+
+
+def _other_configs(path: Path) -> str:
+    """What to name instead of a config that is not there."""
+    known = {config.name: config for folder in (DEFAULT_CONFIG.parent, path.parent) for config in folder.glob("*.yaml")}
+    close = get_close_matches(path.name, known, n=1)
+    nearest = f"{known[close[0]]} is the nearest, " if close else ""
+    return f"name a config that exists: {nearest}config/rehearsal.yaml is the default."
