@@ -1,0 +1,90 @@
+"""Stand-in clouds on this machine: a context manager whose value is the environment that leads there.
+
+Rehearsal swaps the clouds, never the code: what is handed over are the environment variables that the Pulumi engine,
+boto3 and Google's clients read anyway.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from orchestrator.clouds import Environment
+from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.package import Target
+
+_READY_SECONDS = 60
+_POLL_SECONDS = 0.02
+# The caller's own accounts must not leak into a rehearsal, nor a proxy come between.
+_UNSET = (
+    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE", "GOOGLE_CLOUD_QUOTA_PROJECT",
+    "CLOUDSDK_CORE_PROJECT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+)  # fmt: skip
+_FIXED = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "NO_PROXY": "127.0.0.1"}
+
+
+@contextmanager
+def clouds(folder: Path, *, project: str, tables: str | None) -> Iterator[Environment]:
+    """Start the stand-in clouds in a process of their own; they end with the block.
+
+    ``folder`` is theirs alone: keys, unpacked functions, ``log``. With ``Environment.leave_standing`` set they outlive
+    the block, so that what remains in them can still be found and removed.
+    """
+    missing = [name for name in ("duckdb", "moto", "flask") if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            "The rehearsal's stand-in clouds are not installed",
+            details=f"missing: {', '.join(missing)}",
+            resolution="run `make run` once, or install the extra: pip install -e '.[rehearsal]'",
+        )
+    command = [sys.executable, "-m", "orchestrator.rehearsal", str(folder), project, *([tables] if tables else [])]
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # Held open as long as we live: see __main__.py.
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=Path(__file__).parents[2],
+        )
+    environment = None
+    try:
+        said = _wait_until_ready(process, folder / "environment.json", log)
+        environment = Environment(
+            variables=dict.fromkeys(_UNSET) | _FIXED | said["variables"],
+            data_source=f"stand-in clouds over {said['data_source']}",
+            function_target=Target(python=f"{sys.version_info.major}.{sys.version_info.minor}", platform=None),
+        )
+        yield environment
+    finally:
+        if environment is None or not environment.leave_standing:
+            process.terminate()
+            process.wait()
+        if process.stdin:
+            process.stdin.close()
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> dict[str, dict[str, str]]:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not ready.exists():
+        if process.poll() is not None:
+            raise UsageError("The stand-in clouds did not start", details=_last_words(log))
+        if time.monotonic() > deadline:
+            raise OrchestratorError(
+                f"The stand-in clouds were not ready within {_READY_SECONDS} s",
+                details=_last_words(log),
+                resolution=f"their log is {log}.",
+            )
+        time.sleep(_POLL_SECONDS)
+    said: dict[str, dict[str, str]] = json.loads(ready.read_text())
+    return said
+
+
+def _last_words(log: Path) -> str:
+    return "\n".join(log.read_text("utf-8", "replace").strip().splitlines()[-20:])

@@ -1,0 +1,96 @@
+"""The rehearsal's clouds as a process of their own: ``python -m orchestrator.rehearsal FOLDER PROJECT [TABLES]``.
+
+It writes ``FOLDER/environment.json`` when it is ready, and ends at SIGTERM. Its standard input is a pipe that the run
+holds open: when that closes without a SIGTERM the run was killed, and the clouds stay up for a while, as real ones
+would, for a recovery to find what was left in them.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from werkzeug.serving import make_server
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.rehearsal import aws_functions, aws_resources, gcp_resources
+from orchestrator.rehearsal.aws import Amazon
+from orchestrator.rehearsal.function_url import FunctionHost
+from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.provider import StandInProvider, serve
+from orchestrator.rehearsal.sample import PublicTables
+
+READY = "environment.json"
+_IDLE_SECONDS = 30 * 60
+
+
+async def main(folder: Path, project: str, tables: str | None) -> None:
+    """Serve until SIGTERM, or for half an hour after the run is gone."""
+    public = PublicTables.from_source(tables)
+    google, amazon = GoogleCloud(public, project=project), Amazon()
+    functions = FunctionHost(amazon, folder / "functions")
+    google_server = make_server("127.0.0.1", 0, google.app, threaded=True)
+    threading.Thread(target=google_server.serve_forever, daemon=True).start()
+    google_endpoint = f"http://127.0.0.1:{google_server.port}"
+    google.write_credentials(folder / "google-credentials.json", google_endpoint)
+    aws_types = aws_resources.resources(amazon) | aws_functions.resources(amazon, functions)
+    aws_server, aws_port = await serve(StandInProvider(aws_types, aws_resources.CONFIGURATION))
+    gcp_types = gcp_resources.resources(google)
+    gcp_server, gcp_port = await serve(StandInProvider(gcp_types, gcp_resources.CONFIGURATION))
+    _announce(
+        folder,
+        {
+            "data_source": public.label,
+            "variables": {
+                "PULUMI_DEBUG_PROVIDERS": f"aws:{aws_port},gcp:{gcp_port}",
+                "AWS_ENDPOINT_URL": amazon.endpoint,
+                "AWS_ACCESS_KEY_ID": amazon.caller.key_id,
+                "AWS_SECRET_ACCESS_KEY": amazon.caller.secret,
+                "BIGQUERY_EMULATOR_HOST": google_endpoint,
+                "STORAGE_EMULATOR_HOST": google_endpoint,
+                "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "google-credentials.json"),
+                "GOOGLE_CLOUD_PROJECT": project,
+            },
+        },
+    )
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+    # A Ctrl-C in the terminal is the run's business: it destroys, and then ends us.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    watch = asyncio.create_task(_until_run_is_gone())
+    await asyncio.wait({asyncio.create_task(told.wait()), watch}, return_when=asyncio.FIRST_COMPLETED)
+    if not told.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), _IDLE_SECONDS)
+    await asyncio.gather(aws_server.stop(0), gcp_server.stop(0))
+    functions.stop()
+    google_server.shutdown()
+    amazon.stop()
+
+
+async def _until_run_is_gone() -> None:
+    """Standard input ends when the run's process does, however it ended."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+
+
+def _announce(folder: Path, environment: dict[str, object]) -> None:
+    """Tell the run where the clouds are; the file holds this rehearsal's own throw-away keys."""
+    draft = folder / f"{READY}.new"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(environment, file)
+    draft.replace(folder / READY)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:4], *[None] * (4 - len(sys.argv))))  # type: ignore[arg-type]
+    except OrchestratorError as error:
+        # For the run to show: it reads our standard error when we end before we are ready.
+        sys.exit(str(error))

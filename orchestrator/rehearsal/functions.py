@@ -1,0 +1,280 @@
+"""Runs a packaged function as Lambda would.
+
+The function's real archive and layers are unpacked into look-alikes of ``/var/task`` and ``/opt``; the handler runs in
+a fresh process with only Lambda's environment variables, its role's credentials, its memory limit and its timeout, and
+stays warm afterwards. The process speaks the Runtime API (``bootstrap.py``).
+"""
+
+import importlib.util
+import io
+import http.server
+import json
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from orchestrator.rehearsal.aws import ACCOUNT, Amazon
+from orchestrator.rehearsal.sigv4 import AccessKey
+
+# What Lambda's Python runtimes bring along: boto3 and what it needs, nothing else of ours.
+_RUNTIME_LIBRARIES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+_MEMORY_CHECK_SECONDS = 0.05
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the handler answered, or why it did not: ``error`` is one line as in the function's log."""
+
+    answer: bytes | None
+    error: str | None
+
+
+class Instance:
+    """One execution environment: an unpacked function and its process. Serves one event at a time."""
+
+    def __init__(self, amazon: Amazon, region: str, name: str, folder: Path, runtime: Path) -> None:
+        self._function = amazon.function(region, name)
+        self._name = name
+        self._folder = folder
+        self._busy = threading.Lock()
+        self._log = _FunctionLog(amazon, region, self._function.role, f"/aws/lambda/{name}")
+        self._events: queue.SimpleQueue[tuple[str, bytes, int]] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        task, opt = folder / "var" / "task", folder / "opt"
+        _unpack(self._function.code_bytes, task)
+        for layer in self._function.layers:
+            _unpack(amazon.layer_code(region, layer["Arn"]), opt)
+        self._api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _runtime_api(self))
+        self._api.daemon_threads = True
+        threading.Thread(target=self._api.serve_forever, daemon=True).start()
+        (folder / "tmp").mkdir()
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_BOOTSTRAP)],
+            cwd=task,
+            env=self._environment(amazon, region, amazon.assume(region, self._function.role))
+            | {"_REHEARSAL_PATH": json.dumps([str(task), str(opt / "python"), str(runtime)])},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.peak_bytes = 0
+        threading.Thread(target=self._copy_output, daemon=True).start()
+        threading.Thread(target=self._watch_memory, daemon=True).start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone: the next event needs a new instance."""
+        return self._process.poll() is not None
+
+    def invoke(self, event: bytes) -> Outcome:
+        """Hand the event to the handler and wait for its answer, at most the function's timeout."""
+        with self._busy:
+            request, started = str(uuid.uuid4()), time.monotonic()
+            timeout = float(self._function.timeout)
+            self._log.add(f"START RequestId: {request} Version: $LATEST")
+            self._events.put((request, event, int((time.time() + timeout) * 1000)))
+            try:
+                outcome = self._outcomes.get(timeout=timeout)
+            except queue.Empty:
+                self._process.kill()
+                outcome = Outcome(
+                    None, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {request} Task timed out after {timeout:.2f} seconds"
+                )
+                self._log.add(outcome.error or "")
+            milliseconds = (time.monotonic() - started) * 1000
+            self._log.add(f"END RequestId: {request}")
+            self._log.add(
+                f"REPORT RequestId: {request} Duration: {milliseconds:.2f} ms "
+                f"Memory Size: {self._function.memory_size} MB Max Memory Used: {self.peak_bytes // _MIB} MB"
+            )
+            self._log.flush()
+            return outcome
+
+    def end(self) -> None:
+        """Kill the process and remove what was unpacked."""
+        self._process.kill()
+        self._process.wait()
+        self._api.shutdown()
+        self._api.server_close()
+        _make_writable(self._folder)
+        shutil.rmtree(self._folder)
+
+    def next_event(self) -> tuple[str, bytes, int]:
+        """(request id, event, deadline in ms since 1970): the Runtime API's next invocation; waits for one."""
+        return self._events.get()
+
+    def finish(self, outcome: Outcome) -> None:
+        """The Runtime API's response or error."""
+        self._outcomes.put(outcome)
+
+    @property
+    def arn(self) -> str:
+        """The function's ARN."""
+        return str(self._function.function_arn)
+
+    def _environment(self, amazon: Amazon, region: str, session: AccessKey) -> dict[str, str]:
+        """Lambda's variables (https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html), no others."""
+        return {
+            "PATH": "/usr/local/bin:/usr/bin/:/bin",
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "TMPDIR": str(self._folder / "tmp"),  # Lambda's /tmp is the function's own; ours must not be shared either.
+            "LAMBDA_TASK_ROOT": str(self._folder / "var" / "task"),
+            "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:%d" % self._api.server_address[1],
+            "AWS_LAMBDA_FUNCTION_NAME": self._name,
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self._function.memory_size),
+            "AWS_LAMBDA_LOG_GROUP_NAME": self._log.group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": self._log.stream,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{self._function.run_time}",
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ACCESS_KEY_ID": session.key_id,
+            "AWS_SECRET_ACCESS_KEY": session.secret,
+            "AWS_SESSION_TOKEN": session.session_token or "",
+            "AWS_ENDPOINT_URL": amazon.endpoint,
+            "_HANDLER": self._function.handler,
+        } | dict(self._function.environment_vars)
+
+    def _copy_output(self) -> None:
+        for line in io.TextIOWrapper(self._process.stdout, "utf-8", "replace"):  # type: ignore[arg-type]
+            self._log.add(line.rstrip("\n"))
+        if self._process.wait() != 0:
+            self.finish(Outcome(None, f"Runtime exited with status {self._process.returncode}"))
+
+    def _watch_memory(self) -> None:
+        limit = self._function.memory_size * _MIB
+        while not self.ended:
+            try:
+                self.peak_bytes = max(self.peak_bytes, psutil.Process(self._process.pid).memory_info().rss)
+            except psutil.NoSuchProcess:
+                return
+            if self.peak_bytes > limit:
+                self._log.add(f"Runtime.OutOfMemory: {self.peak_bytes // _MIB} MB of {self._function.memory_size} MB")
+                self._process.kill()
+                return
+            time.sleep(_MEMORY_CHECK_SECONDS)
+
+
+class _FunctionLog:
+    """The function's output, written to CloudWatch Logs as far as its role allows; lost otherwise, as on AWS."""
+
+    def __init__(self, amazon: Amazon, region: str, role_arn: str, group: str) -> None:
+        self.group = group
+        self.stream = f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
+        self._amazon = amazon
+        self._role_arn = role_arn
+        self._client = amazon.client("logs", region)
+        self._group_arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}"
+        self._lines: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._made = False
+
+    def add(self, line: str) -> None:
+        """Keep a line until ``flush``."""
+        with self._lock:
+            self._lines.append({"timestamp": int(time.time() * 1000), "message": line})
+
+    def flush(self) -> None:
+        """Write what was kept."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+        if not self._made:
+            self._make()
+        stream_arn = f"{self._group_arn}:log-stream:{self.stream}"
+        if self._made and lines and self._amazon.role_may(self._role_arn, "logs:PutLogEvents", stream_arn):
+            self._client.put_log_events(logGroupName=self.group, logStreamName=self.stream, logEvents=lines)
+
+    def _make(self) -> None:
+        """The stream, and the group if there is none: this is how Lambda leaves a log group behind."""
+        found = self._client.describe_log_groups(logGroupNamePrefix=self.group)["logGroups"]
+        if self.group not in [group["logGroupName"] for group in found]:
+            if not self._amazon.role_may(self._role_arn, "logs:CreateLogGroup", self._group_arn):
+                return
+            self._client.create_log_group(logGroupName=self.group)
+        stream_arn = f"{self._group_arn}:log-stream:{self.stream}"
+        if self._amazon.role_may(self._role_arn, "logs:CreateLogStream", stream_arn):
+            self._client.create_log_stream(logGroupName=self.group, logStreamName=self.stream)
+            self._made = True
+
+
+def _runtime_api(instance: Instance) -> type[http.server.BaseHTTPRequestHandler]:
+    """Lambda's Runtime API for one instance (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html)."""
+    prefix = "/2018-06-01/runtime/"
+
+    class RuntimeApi(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            if self.path != f"{prefix}invocation/next":
+                self.send_error(HTTPStatus.NOT_FOUND)
+                return
+            request, event, deadline = instance.next_event()
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Lambda-Runtime-Aws-Request-Id", request)
+            self.send_header("Lambda-Runtime-Deadline-Ms", str(deadline))
+            self.send_header("Lambda-Runtime-Invoked-Function-Arn", instance.arn)
+            self.send_header("Content-Length", str(len(event)))
+            self.end_headers()
+            self.wfile.write(event)
+
+        def do_POST(self) -> None:  # noqa: N802
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kind = self.path.removeprefix(prefix).split("/")
+            if kind == ["init", "error"] or (kind[0], kind[2:]) == ("invocation", ["error"]):
+                said = json.loads(body)
+                instance.finish(Outcome(None, f"{said['errorType']}: {said['errorMessage']}"))
+            elif (kind[0], kind[2:]) == ("invocation", ["response"]):
+                instance.finish(Outcome(body, None))
+            else:
+                self.send_error(HTTPStatus.NOT_FOUND)
+                return
+            self.send_response(HTTPStatus.ACCEPTED)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Say nothing: standard error is the rehearsal's log."""
+
+    return RuntimeApi
+
+
+def runtime_libraries(folder: Path) -> Path:
+    """A folder with the runtime's own libraries and nothing else of this machine's environment."""
+    folder.mkdir(parents=True)
+    for name in _RUNTIME_LIBRARIES:
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:
+            raise RuntimeError(f"{name} is not installed: install the [rehearsal] extra")
+        source = Path(found.origin)
+        source = source.parent if source.name == "__init__.py" else source
+        (folder / source.name).symlink_to(source)
+    return folder
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
+    """Unpack read-only. (Root may write nevertheless: a rehearsal in a container cannot show that mistake.)"""
+    _make_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        opened.extractall(folder)  # noqa: S202 - zipfile leaves out absolute paths and "..".
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+def _make_writable(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)

@@ -1,0 +1,95 @@
+"""Checks what a stack registers against the SDK's own classes, which the real providers' schemas generated."""
+
+import inspect
+import typing
+from collections.abc import Mapping
+from collections.abc import Awaitable
+from enum import Enum
+from types import NoneType
+from typing import Any
+
+import pulumi
+from pulumi import _types as sdk_types
+
+UNKNOWN = object()
+"""Stands for a value that is only known after creation, in a preview."""
+
+
+def mistakes(arguments: type, values: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, str]]:
+    """(path, reason) for all that is wrong with a resource's inputs, in the engine's camel case.
+
+    ``arguments`` is the SDK's ``...Args`` class. ``known`` are the paths that our stand-in acts on, such as
+    ``environment.variables``: an input that the real provider takes and we would ignore is a mistake too.
+    """
+    found: list[tuple[str, str]] = []
+    _check_object(arguments, values, "", found, known)
+    return found
+
+
+def _check_object(
+    arguments: type, values: Mapping[str, Any], path: str, found: list[tuple[str, str]], known: frozenset[str]
+) -> None:
+    hints = sdk_types.input_type_types(arguments)
+    for name in _required(arguments):
+        if name not in values:
+            found.append((path + name, f"missing: {arguments.__name__} requires it"))
+    for name, value in values.items():
+        here = path + name
+        if name not in hints:
+            found.append((here, f"{arguments.__name__} has no such input"))
+        else:
+            _check_value(hints[name], value, here, found, known)
+
+
+def _check_value(hint: Any, value: Any, path: str, found: list[tuple[str, str]], known: frozenset[str]) -> None:
+    choices = _choices(hint)
+    nested = [choice for choice in choices if isinstance(choice, type) and sdk_types.is_input_type(choice)]
+    if value is UNKNOWN:
+        return
+    if nested and isinstance(value, Mapping):
+        _check_object(nested[0], value, f"{path}.", found, known)
+        return
+    items = [choice for choice in choices if typing.get_origin(choice) not in (None, dict, Mapping)]
+    if isinstance(value, list) and items:
+        for item in value:
+            _check_value(typing.get_args(items[0])[0], item, path, found, known)
+        return
+    if not any(_fits(choice, value) for choice in choices):
+        expected = " or ".join(sorted({_describe(choice) for choice in choices}))
+        found.append((path, f"expected {expected}, got {type(value).__name__}"))
+    elif path not in known:
+        found.append((path, "the rehearsal's stand-in does not know this input"))
+
+
+def _choices(hint: Any) -> list[Any]:
+    """The plain types behind ``Input[...]``: unions opened, awaitables, outputs and None left out."""
+    if typing.get_origin(hint) is typing.Union:
+        return [choice for part in typing.get_args(hint) for choice in _choices(part)]
+    origin = typing.get_origin(hint) or hint
+    if origin in (NoneType, Awaitable, pulumi.Output):
+        return []
+    return [hint]
+
+
+def _fits(choice: Any, value: Any) -> bool:
+    origin = typing.get_origin(choice) or choice
+    if isinstance(origin, type) and issubclass(origin, Enum):
+        return value in [member.value for member in origin]
+    if origin in (dict, Mapping):
+        return isinstance(value, Mapping)
+    if origin is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if origin is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(origin, type) and isinstance(value, origin)
+
+
+def _describe(choice: Any) -> str:
+    origin = typing.get_origin(choice) or choice
+    return str(getattr(origin, "__name__", origin))
+
+
+def _required(arguments: type) -> list[str]:
+    names = sdk_types.input_type_py_to_pulumi_names(arguments)
+    parameters = list(inspect.signature(arguments).parameters.values())
+    return [names[p.name] for p in parameters if p.default is p.empty and p.name in names]
