@@ -1,0 +1,91 @@
+"""The clouds, as the run sees them: what each can do, and one dict to choose from.
+
+Adding a cloud is a module here, a stack, a settings class, a handler and a stand-in; nothing in ``run.py`` names one.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.package import Package, Target
+from stacks.contracts import ComputeOutputs, ExtractFile
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """Something of a run that a cloud still holds. ``id`` is the cloud's own: a name or an ARN."""
+
+    cloud: str
+    kind: str
+    id: str
+
+
+@dataclass
+class Environment:
+    """Which clouds a run talks to. ``variables`` are the process environment's; None unsets one.
+
+    ``function_target`` is where functions run instead of on the cloud's own machines; None: there.
+    ``leave_standing`` asks a rehearsal not to take its clouds down, because something remains in them.
+    """
+
+    variables: Mapping[str, str | None]
+    data_source: str
+    function_target: Target | None = None
+    leave_standing: bool = False
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Set the process environment for the block: the engine and the clients read it."""
+        before = {name: os.environ.get(name) for name in self.variables}
+        _set(self.variables)
+        try:
+            yield
+        finally:
+            _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+LIVE = Environment(variables={}, data_source="bigquery-public-data")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the function answered. ``counts`` by day of month; ``rows`` of the extract; ``chart`` is a PNG."""
+
+    counts: dict[str, int]
+    rows: int
+    chart: bytes
+
+
+class ComputeCloud(Protocol):
+    """A cloud that runs the function. Made from the run's names and its part of the settings."""
+
+    def preflight(self) -> None:
+        """Raise a UsageError when the cloud would refuse the run. Creates nothing."""
+
+    def package_target(self) -> Target:
+        """Where the function runs."""
+
+    def program(
+        self, package: Package, extract: "Future[ExtractFile]", outputs: "Future[ComputeOutputs]"
+    ) -> Callable[[], None]:
+        """The stack's program, ready for the engine."""
+
+    def most_usd(self) -> float:
+        """What the function may cost at most, in US dollars at list prices: it runs to its timeout."""
+
+    def invoke(self, function: ComputeOutputs) -> Answer:
+        """Call the function once and check its answer."""
+
+    def remaining(self) -> list[Remaining]:
+        """Ask the cloud, by tag and by name, what is left of the run."""

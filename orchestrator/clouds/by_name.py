@@ -1,0 +1,23 @@
+"""The clouds by the word in the config. Nothing else names one."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from orchestrator.clouds import ComputeCloud
+from orchestrator.clouds.aws import Aws
+from orchestrator.clouds.gcp import GoogleData
+from orchestrator.settings import Settings
+from stacks.naming import Names
+
+_COMPUTE: Final[dict[str, Callable[[Any, Names, str], ComputeCloud]]] = {"aws": Aws}
+
+
+def data_cloud(settings: Settings, names: Names) -> GoogleData:
+    """Where the query runs: the public tables are in BigQuery, so there is no other."""
+    data = settings.data
+    return GoogleData(project=data.project, location=data.location, run_id=names.run_id, labels=names.tags)
+
+
+def compute_cloud(settings: Settings, names: Names) -> ComputeCloud:
+    """Where the function runs."""
+    return _COMPUTE[settings.compute.cloud](settings.compute, names, settings.analysis.title)

@@ -1,0 +1,296 @@
+"""Google Cloud's data side: dry run, query, extract, download, and what is left.
+
+The caller needs, in the project: ``roles/bigquery.user`` (``bigquery.jobs.create``, ``bigquery.datasets.create``; who
+makes a dataset owns it, and with it its tables) and, for buckets named ``hop-*``, ``storage.buckets.create``, ``get``,
+``list``, ``update`` and ``delete`` and ``storage.objects.create``, ``get``, ``list`` and ``delete``
+(``roles/storage.admin`` has them). The public dataset needs nothing.
+"""
+
+import hashlib
+import io
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.clouds import Remaining
+from orchestrator.clouds.csv_parts import count, join, mismatch
+from orchestrator.clouds.gcp_clients import GoogleClients, google_errors
+from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.query import Query, Scalar
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+_RESULT_TABLE = "result"
+_EXTRACT_PREFIX = "extract"
+_JOB_SECONDS = 900.0
+_POLL_SECONDS = 0.25
+# "You can export up to 1 GB of logical data size to a single file":
+# https://cloud.google.com/bigquery/docs/exporting-data#export_limitations
+SINGLE_FILE_BYTES = 1_000_000_000
+_OVER_LIMIT = "bytesBilledLimitExceeded"
+_NOT_IMPLEMENTED = 501
+_SERVER_ERROR = 500
+_CREDENTIALS_RESOLUTION = (
+    "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS; in CI use workload identity."
+)
+
+
+@dataclass(frozen=True)
+class QueryOutcome:
+    """A finished query: its result ``table`` (``project.dataset.table``), how many ``rows``, what it read and costs."""
+
+    table: str
+    rows: int
+    bytes_processed: int
+    bytes_billed: int
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The result on this machine: a CSV with one header; ``sha256`` in hexadecimal, ``columns`` as in the header."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    rows: int
+    columns: tuple[str, ...]
+
+
+class GoogleData:
+    """The Google Cloud data side of one run. ``labels`` go onto its jobs; ``run-id`` finds what is left."""
+
+    def __init__(self, *, project: str, location: str, run_id: str, labels: Mapping[str, str]) -> None:
+        self._project = project
+        self._location = location
+        self._run_id = run_id
+        self._labels = dict(labels)
+        self._clients = GoogleClients(project=project, location=location)
+
+    def preflight(self) -> None:
+        """Credentials are there, and both services know the project.
+
+        Raises:
+            UsageError: they are not, in Google's words.
+        """
+        from google.auth.exceptions import DefaultCredentialsError  # noqa: PLC0415 - slow, see gcp_clients
+
+        try:
+            with google_errors("Google Cloud does not accept the caller"):
+                list(self._clients.bigquery.list_datasets(max_results=1, **self._clients.bigquery_limits))
+                list(self._clients.storage.list_buckets(max_results=1, **self._clients.storage_limits))
+        except OrchestratorError as error:
+            if isinstance(error.__cause__, DefaultCredentialsError):
+                raise UsageError(
+                    "There are no Google Cloud credentials", details=error.details, resolution=_CREDENTIALS_RESOLUTION
+                ) from error
+            raise UsageError(
+                error.brief,
+                details=error.details,
+                resolution=f"check data.project ({self._project}) and the caller's roles in it, then run again.",
+            ) from error
+
+    def dry_run(self, query: Query) -> int:
+        """The bytes that a query would process; nothing is run or charged.
+
+        Raises:
+            UsageError: BigQuery does not accept the query, in its own words.
+        """
+        from google.api_core.exceptions import GoogleAPICallError  # noqa: PLC0415 - slow, see gcp_clients
+
+        try:
+            with google_errors("BigQuery did not estimate the query"):
+                job = self._clients.bigquery.query(
+                    query.sql, self._query_config(query, dry_run=True), job_retry=None, **self._clients.bigquery_limits
+                )
+        except OrchestratorError as error:
+            cause = error.__cause__
+            code = cause.code if isinstance(cause, GoogleAPICallError) else None
+            if code is None or (code >= _SERVER_ERROR and code != _NOT_IMPLEMENTED):
+                raise
+            raise UsageError(
+                "BigQuery does not accept the query",
+                details=error.details,
+                resolution="correct the query, or the values under analysis.parameters.",
+            ) from error
+        return int(job.total_bytes_processed)
+
+    def query(self, query: Query, *, dataset: str, max_bytes_billed: int, cancelled: threading.Event) -> QueryOutcome:
+        """Run a query into the table ``result`` of the run's dataset and wait until it is done.
+
+        Raises:
+            OrchestratorError: it failed (with BigQuery's reason), would be billed more than ``max_bytes_billed``,
+                took longer than 15 minutes, or ``cancelled`` was set.
+        """
+        table = f"{self._project}.{dataset}.{_RESULT_TABLE}"
+        config = self._query_config(
+            query, destination=table, maximum_bytes_billed=max_bytes_billed, labels=self._labels
+        )
+        with google_errors("The query failed"):
+            job = self._started(
+                lambda job_id: self._clients.bigquery.query(
+                    query.sql, config, job_id=job_id, job_retry=None, **self._clients.bigquery_limits
+                ),
+                "query",
+            )
+            self._wait(job, "query", cancelled)
+            rows = self._clients.bigquery.get_table(table, **self._clients.bigquery_limits).num_rows
+        return QueryOutcome(table, int(rows), int(job.total_bytes_processed), int(job.total_bytes_billed))
+
+    def extract(self, table: str, *, bucket: str, cancelled: threading.Event) -> list[str]:
+        """Write a table to the bucket as CSV, in several files only if it is too large for one; their gs:// URIs.
+
+        Raises:
+            OrchestratorError: it failed, with BigQuery's reason, or ``cancelled`` was set.
+        """
+        from google.cloud import bigquery  # noqa: PLC0415 - slow, see gcp_clients
+
+        with google_errors("The extract failed"):
+            size = self._clients.bigquery.get_table(table, **self._clients.bigquery_limits).num_bytes
+            parted = size > SINGLE_FILE_BYTES
+            uri = f"gs://{bucket}/{_EXTRACT_PREFIX}{'-*' if parted else ''}.csv"
+            config = bigquery.ExtractJobConfig(  # type: ignore[no-untyped-call]
+                destination_format="CSV", print_header=True, labels=self._labels
+            )
+            job = self._started(
+                lambda job_id: self._clients.bigquery.extract_table(
+                    table, uri, job_id=job_id, job_config=config, **self._clients.bigquery_limits
+                ),
+                "extract",
+            )
+            self._wait(job, "extract", cancelled)
+        (files,) = job.destination_uri_file_counts
+        return [uri.replace("*", f"{number:012}") for number in range(files)]
+
+    def download(self, bucket: str, *, to: Path, expected_rows: int, cancelled: threading.Event) -> Extract:
+        """Fetch the extract's files, in order, and join them to one CSV with one header.
+
+        The client checks each file's CRC32C; its size, the headers and the number of rows are checked here.
+        ``to`` appears complete or not at all.
+
+        Raises:
+            OrchestratorError: it failed, does not match, or ``cancelled`` was set.
+        """
+        with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}-") as folder:
+            parts = self._download_parts(bucket, Path(folder), cancelled)
+            draft = Path(folder) / "joined"
+            join(parts, draft)
+            with draft.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            columns, rows = count(draft)
+            if rows != expected_rows:
+                raise mismatch(f"the query gave {expected_rows} rows, the extract has {rows}")
+            size = draft.stat().st_size
+            draft.replace(to)
+        return Extract(to, sha256, size, rows, columns)
+
+    def remaining(self) -> list[Remaining]:
+        """Ask by the label ``run-id`` which datasets and buckets are left."""
+        with google_errors("Google Cloud did not say what is left of the run"):
+            datasets = self._clients.bigquery.list_datasets(
+                filter=f"labels.run-id:{self._run_id}", **self._clients.bigquery_limits
+            )
+            found = [Remaining("gcp", "bigquery dataset", dataset.full_dataset_id) for dataset in datasets]
+            buckets = self._clients.storage.list_buckets(**self._clients.storage_limits)
+            found += [
+                Remaining("gcp", "storage bucket", bucket.name)
+                for bucket in buckets
+                if bucket.labels.get("run-id") == self._run_id
+            ]
+        return found
+
+    # ---- jobs
+
+    def _query_config(self, query: Query, **options: Any) -> "bigquery.QueryJobConfig":
+        from google.cloud import bigquery  # noqa: PLC0415 - slow, see gcp_clients
+
+        parameters = [
+            bigquery.ScalarQueryParameter(name, _parameter_type(value), value)
+            for name, value in query.parameters.items()
+        ]
+        return bigquery.QueryJobConfig(use_legacy_sql=False, query_parameters=parameters, **options)
+
+    def _started(self, start: Callable[[str], Any], kind: str) -> Any:
+        """Start a job under an id of its own: ids are unique for ever in a project and location."""
+        from google.api_core.exceptions import Conflict  # noqa: PLC0415 - slow, see gcp_clients
+
+        job_id = f"hop-{self._run_id}-{kind}-{secrets.token_hex(4)}"
+        try:
+            return start(job_id)
+        except Conflict:
+            # An attempt whose answer was lost did start it: nobody else can have drawn this id.
+            return self._clients.bigquery.get_job(job_id, location=self._location, **self._clients.bigquery_limits)
+
+    def _wait(self, job: Any, kind: str, cancelled: threading.Event) -> None:
+        """Until the job is done; it is cancelled when the run stops or its time is up."""
+        deadline = time.monotonic() + _JOB_SECONDS
+        pause = 0.02
+        while True:
+            job.reload(**self._clients.bigquery_limits)
+            if job.state == "DONE":
+                break
+            if cancelled.is_set() or time.monotonic() > deadline:
+                job.cancel(**self._clients.bigquery_limits)
+                if cancelled.is_set():
+                    raise OrchestratorError(f"The {kind} was cancelled: the run is stopping")
+                raise OrchestratorError(
+                    f"The {kind} was cancelled: it took longer than {_JOB_SECONDS:.0f} seconds",
+                    details=f"job {job.job_id} in {self._location}",
+                )
+            cancelled.wait(pause)
+            pause = min(2 * pause, _POLL_SECONDS)
+        if job.error_result:
+            reason = job.error_result.get("reason")
+            raise OrchestratorError(
+                f"The {kind} failed",
+                details=f"{job.error_result.get('message')} ({reason})",
+                resolution="raise data.max_bytes_billed, or read less." if reason == _OVER_LIMIT else None,
+            )
+
+    # ---- download
+
+    def _download_parts(self, bucket: str, folder: Path, cancelled: threading.Event) -> list[Path]:
+        """The extract's files, by name; the client has checked their CRC32C."""
+        from google.cloud.storage.exceptions import DataCorruption  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        parts = []
+        with google_errors("The download failed"):
+            blobs = self._clients.storage.list_blobs(bucket, prefix=_EXTRACT_PREFIX, **self._clients.storage_limits)
+            for blob in sorted(blobs, key=lambda blob: str(blob.name)):
+                path = folder / blob.name
+                try:
+                    with _StoppableFile(path, cancelled) as file:
+                        blob.download_to_file(file, checksum="crc32c", **self._clients.storage_limits)
+                except DataCorruption as error:
+                    raise mismatch(f"gs://{bucket}/{blob.name}: {error}") from error
+                if path.stat().st_size != blob.size:
+                    raise mismatch(f"{blob.name} has {path.stat().st_size} bytes here, {blob.size} in the bucket")
+                parts.append(path)
+        return parts
+
+
+class _StoppableFile(io.FileIO):
+    """A file to download into, which takes no more once the run stops."""
+
+    def __init__(self, path: Path, cancelled: threading.Event) -> None:
+        super().__init__(path, "wb")
+        self._cancelled = cancelled
+
+    def write(self, data: Any) -> int:
+        if self._cancelled.is_set():
+            raise OrchestratorError("The download was cancelled: the run is stopping")
+        return super().write(data)
+
+
+def _parameter_type(value: Scalar) -> str:
+    """The BigQuery type for a Python value; bool first, because it is an int."""
+    for python, name in ((bool, "BOOL"), (int, "INT64"), (float, "FLOAT64"), (str, "STRING"), (date, "DATE")):
+        if isinstance(value, python):
+            return name
+    raise TypeError(f"a query parameter cannot be a {type(value).__name__}")

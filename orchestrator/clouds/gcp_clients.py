@@ -1,0 +1,87 @@
+"""The clients of Google Cloud's data side, their deadlines, and their errors as ours.
+
+They take their endpoints from ``BIGQUERY_EMULATOR_HOST`` and ``STORAGE_EMULATOR_HOST`` where those are set, and
+credentials from the standard chain always. Importing them costs two seconds, so it is done at the first call: this
+module and ``gcp.py`` are the only ones that import google-cloud-*.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+# One request, and a request with its retries.
+_CALL_SECONDS = 30.0
+_RETRY_SECONDS = 120.0
+
+
+class GoogleClients:
+    """BigQuery's and Cloud Storage's clients for a project, made when they are first used."""
+
+    def __init__(self, *, project: str, location: str) -> None:
+        self._project = project
+        self._location = location
+
+    @cached_property
+    def bigquery(self) -> "bigquery.Client":
+        """BigQuery, with the location for its jobs."""
+        from google.cloud import bigquery  # noqa: PLC0415 - slow, see above
+
+        # With a universe domain the client forgets BIGQUERY_EMULATOR_HOST, so that is handed over as well.
+        options = {"universe_domain": self._credentials.universe_domain}
+        if endpoint := os.environ.get("BIGQUERY_EMULATOR_HOST"):
+            options["api_endpoint"] = endpoint
+        return bigquery.Client(self._project, self._credentials, location=self._location, client_options=options)
+
+    @cached_property
+    def storage(self) -> Any:
+        """Cloud Storage (``google.cloud.storage.Client``, which has no type hints)."""
+        from google.cloud import storage  # type: ignore[attr-defined]  # noqa: PLC0415 - slow, see above
+
+        # With STORAGE_EMULATOR_HOST the client would go without credentials, unless it is given them.
+        options = {"universe_domain": self._credentials.universe_domain}
+        return storage.Client(self._project, self._credentials, client_options=options)
+
+    @property
+    def bigquery_limits(self) -> dict[str, Any]:
+        """The deadline and retries of a call to BigQuery, as arguments."""
+        from google.cloud.bigquery import DEFAULT_RETRY  # noqa: PLC0415 - slow, see above
+
+        return {"timeout": _CALL_SECONDS, "retry": DEFAULT_RETRY.with_timeout(_RETRY_SECONDS)}
+
+    @property
+    def storage_limits(self) -> dict[str, Any]:
+        """The deadline and retries of a call to Cloud Storage, as arguments."""
+        from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        return {"timeout": _CALL_SECONDS, "retry": DEFAULT_RETRY.with_timeout(_RETRY_SECONDS)}
+
+    @cached_property
+    def _credentials(self) -> Any:
+        import google.auth  # noqa: PLC0415 - slow, see above
+
+        return google.auth.default(scopes=[_SCOPE])[0]
+
+
+@contextmanager
+def google_errors(brief: str) -> Iterator[None]:
+    """Whatever Google's libraries raise, as an OrchestratorError with the cloud's own reason."""
+    from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError  # noqa: PLC0415 - slow, see above
+    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 - slow, see above
+
+    try:
+        yield
+    except GoogleAPICallError as error:
+        said = error.errors[0] if error.errors else {}
+        details = f"{said.get('message', error.message)} ({said.get('reason', error.code)})"
+        raise OrchestratorError(brief, details=details) from error
+    except (GoogleAPIError, GoogleAuthError, OSError) as error:
+        # OSError: the network of `requests`, or a disk that is full.
+        raise OrchestratorError(brief, details=str(error)) from error
