@@ -1,0 +1,25 @@
+"""``python -m orchestrator``: runs a command, turns an error into its message and exit code."""
+
+import sys
+
+
+def main() -> int:
+    """The exit code; README.md lists them."""
+    if sys.platform == "win32":
+        sys.stderr.write("The orchestrator runs on Linux and macOS. On Windows, use WSL: https://learn.microsoft.com/windows/wsl/\n")
+        return 2
+    # Only now: the commands need fcntl and signals that Windows does not have.
+    from orchestrator.cli import app  # noqa: PLC0415
+    from orchestrator.errors import OrchestratorError  # noqa: PLC0415
+    from orchestrator.report import visible  # noqa: PLC0415
+
+    try:
+        app()
+    except OrchestratorError as error:
+        sys.stderr.write(visible(str(error)) + "\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The commands (Typer). The main thread is here: it waits for the run, which is in a thread of its own, and for signals."""
+
+import os
+import shutil
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Annotated
+
+import typer
+
+from orchestrator import query, report, settings
+from orchestrator.console import Console
+from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError
+from orchestrator.home import Home
+from orchestrator.record import Record
+from orchestrator.run import PHASES
+from orchestrator.run import run as run_analysis
+from orchestrator.stop import Stop, signals
+from stacks.naming import Names, new_run_id
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def orchestrator() -> None:
+    """An analysis that exists only while it runs: BigQuery works, another cloud draws, everything is destroyed."""
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The config file.")] = settings.DEFAULT_CONFIG,
+    overrides: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as compute.region=eu-west-1.")
+    ] = [],  # noqa: B006 - Typer copies it
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Run the analysis of a config file; without one, the rehearsal on stand-in clouds."""
+    chosen = settings.load(_shown(config), overrides=overrides, environ=os.environ)
+    question = query.read(chosen.analysis.query, chosen.analysis.parameters)
+    home = Home.locate(os.environ)
+    names = Names(new_run_id(datetime.now(UTC)))
+    directory = _results_folder(chosen.results, names.run_id)
+    with Console(sys.stderr) as console:
+        console.heading(names.run_id, settings.effective(chosen), [f"mode: {chosen.mode}"])
+        record, stop = Record(chosen, names, directory, console), Stop()
+        error = _wait_for(
+            lambda: run_analysis(chosen, question, home=home, record=record, stop=stop), names.run_id, console, stop
+        )
+        record.phases.skip_missing(PHASES)
+        result = record.result(error)
+        if isinstance(error, UsageError | OverCeilingError):
+            shutil.rmtree(directory)  # Nothing was created, so nothing stays.
+        else:
+            _collect_engine_log(home.run(names.run_id), directory / "engine.log")
+            report.write(result, directory)
+        console.outcome(result, directory)
+    if as_json:
+        sys.stdout.write(result.model_dump_json(indent=2) + "\n")
+    raise typer.Exit(result.exit_code)
+
+
+def _wait_for(work: Callable[[], None], run_id: str, console: Console, stop: Stop) -> OrchestratorError | None:
+    """Wait for the work, which has a thread of its own; how it failed. A second signal leaves at once."""
+    failure: list[OrchestratorError] = []
+    with signals() as arrived:
+        threading.Thread(target=_kept, args=(work, failure, arrived), daemon=True).start()
+        first = True
+        while (number := arrived.get()) is not None:
+            if not first:
+                console.note(f"Leaving at once. Resources may remain: run `python -m orchestrator recover {run_id}`.")
+                os._exit(ResourcesRemainError.exit_code)
+            first = False
+            console.note("Stopping: what was made is being destroyed. Once more to leave at once and leave it behind.")
+            stop.request(number)
+    return failure[0] if failure else None
+
+
+def _kept(work: Callable[[], None], failure: list[OrchestratorError], arrived: "SimpleQueue[int | None]") -> None:
+    """Do the work, keep its failure, and end the wait."""
+    try:
+        work()
+    except OrchestratorError as error:
+        failure.append(error)
+    except BaseException as error:  # noqa: BLE001 - a bug of ours still ends in a report and an exit code
+        failure.append(
+            OrchestratorError(
+                f"Internal error: {type(error).__name__}: {error}",
+                details=traceback.format_exc(),
+                resolution="this is a bug: please report it with the lines above.",
+            )
+        )
+    finally:
+        arrived.put(None)
+
+
+def _results_folder(results: Path, run_id: str) -> Path:
+    directory = (results / run_id).absolute()
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"The results cannot be written to {results.absolute()}",
+            details=f"{error.strerror}: {error.filename}",
+            resolution="choose a folder that you can write: --set results=PATH",
+        ) from error
+    return directory
+
+
+def _collect_engine_log(run_folder: Path, target: Path) -> None:
+    """All that the engine's processes said, in one file."""
+    with target.open("wb") as file:
+        for part in sorted(run_folder.glob("*/log/*")):
+            content = part.read_bytes()
+            if content:
+                file.write(f"==> {part.relative_to(run_folder)}\n".encode() + content + b"\n")
+
+
+def _shown(path: Path) -> Path:
+    """The path as a person would write it here: relative when it is below this folder."""
+    with suppress(ValueError):
+        return path.relative_to(Path.cwd())
+    return path

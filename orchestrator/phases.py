@@ -1,0 +1,54 @@
+"""The phases of a run: shown while they run, kept for the report."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from orchestrator.console import Console
+from orchestrator.errors import OrchestratorError
+from orchestrator.report import Phase
+
+
+class Phases:
+    """Records phases as they end; several may run side by side, each in its own thread."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._ended: list[Phase] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Time a block and show it; the value shows a detail ("3 created") while it runs."""
+        started, clock = datetime.now(UTC), time.monotonic()
+        self._console.phase_started(name)
+        failure: str | None = "stopped"
+        try:
+            yield lambda detail: self._console.phase_detail(name, detail)
+            failure = None
+        except BaseException as error:
+            failure = error.brief if isinstance(error, OrchestratorError) else f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            seconds = time.monotonic() - clock
+            status = "done" if failure is None else "failed"
+            self._end(Phase(name=name, started=started, seconds=seconds, status=status, reason=failure))
+
+    def skip_missing(self, planned: tuple[str, ...]) -> None:
+        """Note each planned phase that never started, and why: the first one that failed."""
+        failed = next((phase.name for phase in self._ended if phase.status == "failed"), None)
+        reason = f"not run because {failed} failed" if failed else "not needed"
+        for name in planned:
+            if name not in [phase.name for phase in self._ended]:
+                self._end(Phase(name=name, started=None, seconds=0.0, status="skipped", reason=reason))
+
+    def __iter__(self) -> Iterator[Phase]:
+        """In the order of their start; skipped ones last."""
+        return iter(sorted(self._ended, key=lambda phase: (phase.started is None, phase.started or 0)))
+
+    def _end(self, phase: Phase) -> None:
+        with self._lock:
+            self._ended.append(phase)
+        self._console.phase_ended(phase)

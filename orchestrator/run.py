@@ -1,0 +1,264 @@
+"""The run, from top to bottom.
+
+    preflight -> dry run -> thread A: data stack -> query -> extract -> download --+--> data stack down, at once
+                            thread B: package -> compute stack, its data object ---+--> function called
+    always: compute stack down -> the clouds are asked what is left
+
+Both stacks come up at once; what the data stack makes reaches the compute stack as a plain future the moment it
+exists. The main thread is not here: it waits for signals (``cli.py``).
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from orchestrator import cost, package, pulumi_cli, rehearsal
+from orchestrator.clouds import LIVE, Answer, ComputeCloud, Environment
+from orchestrator.clouds.by_name import compute_cloud, data_cloud
+from orchestrator.clouds.gcp import GoogleData
+from orchestrator.engine import Backend, Stack
+from orchestrator.errors import OrchestratorError, ResourcesRemainError
+from orchestrator.home import Home
+from orchestrator.journal import Journal
+from orchestrator.query import Query
+from orchestrator.record import Record
+from orchestrator.settings import Settings
+from orchestrator.stop import Stop
+from orchestrator.teardown import Teardown
+from stacks import data_gcp
+from stacks.contracts import ComputeOutputs, DataInputs, DataOutputs, ExtractFile
+
+T = TypeVar("T")
+PHASES = (
+    "Pulumi CLI", "preflight", "dry run", "package", "data stack", "query", "extract", "download", "compute stack",
+    "function", "destroy data stack", "destroy compute stack", "ask the clouds",
+)  # fmt: skip
+# Listings by tag lag behind a delete, on AWS for up to a minute.
+_SETTLE_SECONDS = 60.0
+_ASK_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the parts of one run share."""
+
+    settings: Settings
+    query: Query
+    home: Home
+    record: Record
+    stop: Stop
+    teardown: Teardown
+    journal: Journal
+    cli: pulumi_cli.Cli
+    backend: Backend
+    environment: Environment
+    data: GoogleData
+    compute: ComputeCloud
+
+
+def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: Stop) -> None:
+    """Do the whole run: what it learns goes into ``record``; whatever happens, everything is destroyed.
+
+    Raises:
+        OrchestratorError: with the exit code of what went wrong; ResourcesRemainError wins over all others.
+    """
+    names, phase = record.names, record.phases.phase
+    with phase("Pulumi CLI") as detail:
+        cli = pulumi_cli.find(home, detail)
+        record.cli_version = str(cli.version)
+    with _clouds(settings, home, names.run_id) as environment, environment.in_force():
+        record.data_source = environment.data_source
+        data, compute = data_cloud(settings, names), compute_cloud(settings, names)
+        with phase("preflight"):
+            data.preflight()
+            compute.preflight()
+        with phase("dry run"):
+            record.bytes_processed = data.dry_run(query)
+            query_usd, compute_usd = cost.query_usd(record.bytes_processed), compute.most_usd()
+            cost.refuse_over(settings.budget.max_cost_usd, query=query_usd, compute=compute_usd)
+            record.cost_usd = query_usd + compute_usd
+        stop.check()
+        backend = Backend(settings.backend or home.folder("state").as_uri(), home.passphrase(os.environ))
+        journal = Journal.begin(
+            home.run(names.run_id),
+            run_id=names.run_id,
+            settings=settings.model_dump(mode="json"),
+            backend_url=backend.url,
+        )
+        teardown = Teardown()
+        this = _Run(
+            settings, query, home, record, stop, teardown, journal, cli, backend, environment, data, compute
+        )
+        try:
+            record.answer = _both_stacks(this)
+        finally:
+            failures = teardown.walk()
+            _prove_empty(this, failures)
+        if failures:
+            raise failures[0]
+
+
+def _both_stacks(this: _Run) -> Answer:
+    """Bring up both stacks side by side and call the function; the first failure stops both."""
+    extract: Future[ExtractFile] = Future()
+    this.stop.on_request(lambda: _fail(extract, OrchestratorError("The run is stopping")))
+    sides = [_spawn(lambda: _data_side(this, extract)), _spawn(lambda: _compute_side(this, extract))]
+    ended, _ = wait(sides, return_when=FIRST_EXCEPTION)
+    failures = [side.exception() for side in sides if side in ended and side.exception()]
+    if failures:
+        this.stop.request()
+        wait(sides)
+        if this.stop.signal_number is not None:
+            this.stop.check()
+        raise failures[0]  # type: ignore[misc]
+    return sides[1].result()  # type: ignore[return-value]
+
+
+def _data_side(this: _Run, extract: "Future[ExtractFile]") -> None:
+    """The data stack, the query in it, and its result on this machine; then the stack is no longer needed."""
+    record, stop, data, names = this.record, this.stop, this.data, this.record.names
+    try:
+        made: Future[DataOutputs] = Future()
+        inputs = DataInputs(names, this.settings.data.project, this.settings.data.location)
+        outputs = _up(this, "data", lambda: data_gcp.program(inputs, made), made)
+        with record.phases.phase("query"):
+            outcome = data.query(
+                this.query,
+                dataset=outputs.dataset,
+                max_bytes_billed=this.settings.data.max_bytes_billed,
+                cancelled=stop.requested,
+            )
+            record.bytes_processed, record.bytes_billed = outcome.bytes_processed, outcome.bytes_billed
+        with record.phases.phase("extract"):
+            data.extract(outcome.table, bucket=outputs.bucket, cancelled=stop.requested)
+        with record.phases.phase("download"):
+            path = record.directory / "extract.csv"
+            file = data.download(outputs.bucket, to=path, expected_rows=outcome.rows, cancelled=stop.requested)
+            record.extract_sha256 = file.sha256
+        extract.set_result(ExtractFile(path.absolute(), file.sha256, outcome.rows))
+    except BaseException as error:
+        _fail(extract, error)
+        raise
+    this.teardown.undo("data")
+
+
+def _compute_side(this: _Run, extract: "Future[ExtractFile]") -> Answer:
+    """The function's package, the compute stack, and the function's answer."""
+    record, stop, compute = this.record, this.stop, this.compute
+    with record.phases.phase("package") as detail:
+        target = this.environment.function_target or compute.package_target()
+        trim = this.settings.package.trim
+        built = package.build(target, trim=trim, cache=this.home.folder("packages"), progress=detail)
+    made: Future[ComputeOutputs] = Future()
+    outputs = _up(this, "compute", compute.program(built, extract, made), made)
+    with record.phases.phase("function"):
+        answer = _unless_stopped(stop, lambda: compute.invoke(outputs))
+        rows = extract.result().rows
+        if answer.rows != rows:
+            raise OrchestratorError(
+                f"The function counted {answer.rows} rows, the extract has {rows}",
+                resolution="see function_code/analysis.py: it must say how many rows it read.",
+            )
+        (record.directory / "chart.png").write_bytes(answer.chart)
+    return answer
+
+
+def _up(this: _Run, name: str, program: Callable[[], None], made: "Future[T]") -> T:
+    """Bring a stack up; returns as soon as its program hands over what it made, before the engine is done."""
+    stack = Stack(
+        this.record.names.run_id,
+        name,
+        folder=this.home.folder(f"runs/{this.record.names.run_id}/{name}"),
+        cli=this.cli,
+        backend=this.backend,
+        pulumi_home=this.home.folder("pulumi-home"),
+    )
+    this.stop.check()
+    with this.record.phases.phase(f"{name} stack"):
+        this.journal.stack(name, "may exist")
+        up: Future[None] = Future()
+        this.teardown.register(name, lambda: _down(this, stack, up))
+        this.stop.on_request(stack.interrupt)
+        this.stop.on_request(lambda: _fail(made, OrchestratorError("The run is stopping")))
+        up.add_done_callback(lambda ended: _fail(made, ended.exception() or OrchestratorError("nothing handed over")))
+        _spawn(lambda: stack.up(program, this.record.event), up)
+        return made.result()
+
+
+def _down(this: _Run, stack: Stack, up: "Future[None]") -> None:
+    """Destroy a stack, once the engine has let go of it."""
+    with this.record.phases.phase(f"destroy {stack.name} stack"):
+        wait([up])
+        stack.destroy(this.record.event)
+        this.journal.stack(stack.name, "destroyed")
+
+
+def _prove_empty(this: _Run, failures: list[OrchestratorError]) -> None:
+    """Ask the clouds themselves what is left of the run: only then is it nothing."""
+    command = f"python -m orchestrator recover {this.record.names.run_id}"
+    with this.record.phases.phase("ask the clouds"):
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        try:
+            while True:
+                this.record.remaining = [*this.data.remaining(), *this.compute.remaining()]
+                if not this.record.remaining or failures or time.monotonic() > deadline:
+                    break
+                time.sleep(_ASK_AGAIN_SECONDS)
+        except OrchestratorError as error:
+            this.environment.leave_standing = True
+            raise ResourcesRemainError(
+                "It is not known whether resources remain", details=str(error), resolution=f"run `{command}`."
+            ) from error
+        if this.record.remaining:
+            this.environment.leave_standing = True
+            raise ResourcesRemainError(
+                f"{len(this.record.remaining)} resources remain",
+                details="\n".join(
+                    [*(str(failure) for failure in failures)]
+                    + [f"{left.cloud} {left.kind}: {left.id}" for left in this.record.remaining]
+                ),
+                resolution=f"run `{command}`.",
+            )
+
+
+def _clouds(settings: Settings, home: Home, run_id: str) -> AbstractContextManager[Environment]:
+    """The clouds of this run: the one place that asks for the mode."""
+    if settings.mode == "live":
+        return nullcontext(LIVE)
+    folder = home.folder(f"runs/{run_id}/rehearsal")
+    return rehearsal.clouds(folder, project=settings.data.project, tables=settings.rehearsal.tables)
+
+
+def _unless_stopped(stop: Stop, work: Callable[[], T]) -> T:
+    """The work's result, or an error at once when the run is stopped; the work is then left to its own end."""
+    result = _spawn(work)
+    stop.on_request(lambda: _fail(result, OrchestratorError("The run is stopping")))
+    return result.result()
+
+
+def _spawn(work: Callable[[], T], result: "Future[T] | None" = None) -> "Future[T]":
+    """Run in a thread that does not keep the process alive: the engine is known to hang after errors."""
+    outcome: Future[T] = Future() if result is None else result
+
+    def body() -> None:
+        try:
+            value = work()
+        except BaseException as error:  # noqa: BLE001 - it is the future's
+            _fail(outcome, error)
+        else:
+            with suppress(InvalidStateError):  # A stop was faster.
+                outcome.set_result(value)
+
+    threading.Thread(target=body, daemon=True).start()
+    return outcome
+
+
+def _fail(future: "Future[T]", error: BaseException) -> None:
+    """Fail the future unless it has its outcome already."""
+    with suppress(InvalidStateError):
+        future.set_exception(error)
