@@ -14,15 +14,16 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import query, report, settings
+from orchestrator import proof, query, report, settings
 from orchestrator.console import Console
 from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError
 from orchestrator.home import Home
 from orchestrator.record import Record
+from orchestrator.recover import recover as finish_run
 from orchestrator.run import PHASES
 from orchestrator.run import run as run_analysis
 from orchestrator.stop import Stop, signals
-from stacks.naming import Names, new_run_id
+from stacks.naming import RUN_ID_PATTERN, Names, new_run_id
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,7 +49,7 @@ def run(
     names = Names(new_run_id(datetime.now(UTC)))
     directory = _results_folder(chosen.results, names.run_id)
     with Console(sys.stderr) as console:
-        console.heading(names.run_id, settings.effective(chosen), [f"mode: {chosen.mode}"])
+        console.heading(names.run_id, settings.effective(chosen), [])
         record, stop = Record(chosen, names, directory, console), Stop()
         error = _wait_for(
             lambda: run_analysis(chosen, question, home=home, record=record, stop=stop), names.run_id, console, stop
@@ -66,6 +67,17 @@ def run(
     raise typer.Exit(result.exit_code)
 
 
+@app.command()
+def recover(run_id: Annotated[str, typer.Argument(help="The run, such as 20261123-174205-k3x9qz.")]) -> None:
+    """Finish a run that was killed: destroy what is left of it, and ask the clouds."""
+    home = Home.locate(os.environ)
+    if not RUN_ID_PATTERN.fullmatch(run_id):
+        raise UsageError(f"{run_id} is not a run id", resolution="name a folder of results/, such as 20261123-174205-k3x9qz.")
+    with Console(sys.stderr) as console:
+        finish_run(run_id, home=home, console=console)
+        console.note(f"0 left of run {run_id}.")
+
+
 def _wait_for(work: Callable[[], None], run_id: str, console: Console, stop: Stop) -> OrchestratorError | None:
     """Wait for the work, which has a thread of its own; how it failed. A second signal leaves at once."""
     failure: list[OrchestratorError] = []
@@ -74,7 +86,7 @@ def _wait_for(work: Callable[[], None], run_id: str, console: Console, stop: Sto
         first = True
         while (number := arrived.get()) is not None:
             if not first:
-                console.note(f"Leaving at once. Resources may remain: run `python -m orchestrator recover {run_id}`.")
+                console.note(f"Leaving at once. Resources may remain: run `{proof.command(run_id)}`.")
                 os._exit(ResourcesRemainError.exit_code)
             first = False
             console.note("Stopping: what was made is being destroyed. Once more to leave at once and leave it behind.")
@@ -103,7 +115,7 @@ def _kept(work: Callable[[], None], failure: list[OrchestratorError], arrived: "
 def _results_folder(results: Path, run_id: str) -> Path:
     directory = (results / run_id).absolute()
     try:
-        directory.mkdir(parents=True)
+        directory.mkdir(mode=0o700, parents=True)
     except OSError as error:
         raise UsageError(
             f"The results cannot be written to {results.absolute()}",

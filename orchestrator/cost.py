@@ -10,14 +10,14 @@ from orchestrator.errors import OverCeilingError
 
 _MIB, _GIB, _TIB = 2**20, 2**30, 2**40
 _QUERY_USD_PER_TIB = 6.25
-_QUERY_SMALLEST_BYTES = 10 * _MIB
+_QUERY_SMALLEST_TABLE = 10 * _MIB
 _LAMBDA_USD_PER_GIB_SECOND = {"arm64": 0.0000133334, "x86_64": 0.0000166667}
 _LAMBDA_USD_PER_REQUEST = 0.20 / 1_000_000
 
 
-def query_usd(bytes_processed: int) -> float:
-    """A BigQuery query of so many bytes, at least 10 MB."""
-    return max(bytes_processed, _QUERY_SMALLEST_BYTES) / _TIB * _QUERY_USD_PER_TIB
+def query_usd(bytes_processed: int, tables: int = 1) -> float:
+    """A BigQuery query that reads so many bytes of so many tables: at least 10 MB of each are billed."""
+    return max(bytes_processed, tables * _QUERY_SMALLEST_TABLE) / _TIB * _QUERY_USD_PER_TIB
 
 
 def lambda_usd(architecture: str, memory: int, seconds: float) -> float:

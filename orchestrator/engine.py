@@ -6,10 +6,12 @@ in our process group: a Ctrl-C or a kill of Python then breaks the CLI with crea
 """
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from pulumi.automation import errors as automation_errors
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.home import Home
 from orchestrator.pulumi_cli import Cli
 
 PROJECT = "cloud-hopping"
@@ -28,10 +31,19 @@ _PARALLEL = 32
 # No create of ours takes longer than the function's 15 minutes of role propagation.
 _DEADLINE_SECONDS = 20 * 60
 _GRACE_SECONDS = 10 * 60
+# What the engine says of the stack after each resource has said why.
+_NO_NEWS = frozenset({"update failed", "preview failed"})
+# When a resource fails, the engine ends before the SDK's server has told it so; that server's traceback of the broken
+# connection would fill the terminal. What failed comes in the engine's events.
+logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
 
 
 class StackError(OrchestratorError):
     """The engine could not bring a stack up or down."""
+
+
+class StackLockedError(StackError):
+    """Another process works on the stack, or died while it did."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +73,7 @@ class Backend:
 class Stack:
     """One stack of one run: brought up once, destroyed once. Its folder holds its project file and raw logs."""
 
-    def __init__(
-        self, run_id: str, name: str, *, folder: Path, cli: Cli, backend: Backend, pulumi_home: Path
-    ) -> None:
+    def __init__(self, run_id: str, name: str, *, folder: Path, cli: Cli, backend: Backend, pulumi_home: Path) -> None:
         self.name = name
         self._stack_name = f"{run_id}-{name}"
         self._folder = folder
@@ -110,6 +120,12 @@ class Stack:
             stack.workspace.remove_stack(stack.name)
         except automation_errors.StackNotFoundError:
             return  # It was never made, or is gone already.
+        except automation_errors.ConcurrentUpdateError as error:
+            raise StackLockedError(
+                f"The {self.name} stack is locked",
+                details=self._command.last_words(),
+                resolution="wait, and try again.",
+            ) from error
         except automation_errors.CommandError as error:
             raise self._error(f"The {self.name} stack was not destroyed", failures) from error
 
@@ -125,14 +141,12 @@ class Stack:
         find = automation.Stack.select if select else automation.Stack.create
         return find(self._stack_name, workspace)
 
-    def _translate(
-        self, on_event: Callable[[StackEvent], None], failures: list[str]
-    ) -> Callable[[EngineEvent], None]:
+    def _translate(self, on_event: Callable[[StackEvent], None], failures: list[str]) -> Callable[[EngineEvent], None]:
         def translate(event: EngineEvent) -> None:
             translated = _stack_event(event, self.name)
             if translated is None:
                 return
-            if translated.kind == "error":
+            if translated.kind == "error" and translated.message not in _NO_NEWS:
                 failures.append(f"{translated.name}: {translated.message}" if translated.name else translated.message)
             on_event(translated)
 
@@ -144,6 +158,12 @@ class Stack:
             details="\n".join(dict.fromkeys(failures)) or self._command.last_words(),
             resolution=f"the engine's own log is in {self._folder / 'log'}.",
         )
+
+
+def stack_of(run_id: str, name: str, *, home: Home, cli: Cli, backend: Backend) -> Stack:
+    """A run's stack, with its folder under the home."""
+    folder = home.folder(f"runs/{run_id}/{name}")
+    return Stack(run_id, name, folder=folder, cli=cli, backend=backend, pulumi_home=home.folder("pulumi-home"))
 
 
 def _no_program() -> None:
@@ -161,14 +181,14 @@ def _stack_event(event: EngineEvent, stack: str) -> StackEvent | None:
             kind = kinds.get(step.op)
             if kind is None or step.type.startswith("pulumi:"):
                 return None
-            return StackEvent(event.timestamp, stack, kind, step.type, _name(step.urn))  # type: ignore[arg-type]
+            return StackEvent(time.time(), stack, kind, step.type, _name(step.urn))  # type: ignore[arg-type]
     if event.res_op_failed_event is not None:
         step = event.res_op_failed_event.metadata
-        return StackEvent(event.timestamp, stack, "failed", step.type, _name(step.urn))
+        return StackEvent(time.time(), stack, "failed", step.type, _name(step.urn))
     said = event.diagnostic_event
     if said is not None and not said.ephemeral and said.severity != "debug":
         kind = said.severity if said.severity in {"error", "warning"} else "info"
-        return StackEvent(event.timestamp, stack, kind, "", _name(said.urn or ""), said.message.strip())  # type: ignore[arg-type]
+        return StackEvent(time.time(), stack, kind, "", _name(said.urn or ""), said.message.strip())  # type: ignore[arg-type]
     return None
 
 
@@ -215,6 +235,7 @@ class _Command(automation.PulumiCommand):
         self._lock = threading.Lock()
         self._interrupted = False
         self._up: subprocess.Popen[bytes] | None = None
+        self._asked: subprocess.Popen[bytes] | None = None
 
     def run(
         self,
@@ -240,7 +261,7 @@ class _Command(automation.PulumiCommand):
                     start_new_session=True,
                 )
                 self._up = process if args[0] == "up" else None
-            code = _wait(process)
+            code = self._wait(process)
         result = automation.CommandResult(
             stdout=log.with_suffix(".out").read_text("utf-8", "replace"),
             stderr=log.with_suffix(".err").read_text("utf-8", "replace"),
@@ -251,26 +272,32 @@ class _Command(automation.PulumiCommand):
         return result
 
     def interrupt(self) -> None:
-        """One SIGINT to a running ``up``. A second would turn creates in flight into unknown ones."""
+        """Stop a running ``up``, and let none start any more."""
         with self._lock:
-            if self._up is not None and not self._interrupted and self._up.poll() is None:
-                self._up.send_signal(signal.SIGINT)
             self._interrupted = True
+            if self._up is not None:
+                self._ask_to_stop(self._up)
 
     def last_words(self) -> str:
         """What the CLI wrote last to standard error, for a failure that no event explains."""
         written = sorted(self._logs.glob("*.err"))
         return written[-1].read_text("utf-8", "replace").strip() if written else ""
 
+    def _ask_to_stop(self, process: "subprocess.Popen[bytes]") -> None:
+        """One SIGINT, whoever asks: a second would turn creates in flight into unknown ones. With the lock held."""
+        if process is not self._asked:
+            self._asked = process
+            process.send_signal(signal.SIGINT)  # Does nothing once the process has ended.
 
-def _wait(process: "subprocess.Popen[bytes]") -> int:
-    """The exit code; a CLI past its deadline is asked to stop, and killed only when it does not."""
-    try:
-        return process.wait(_DEADLINE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-    try:
-        return process.wait(_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+    def _wait(self, process: "subprocess.Popen[bytes]") -> int:
+        """The exit code; a CLI past its deadline is asked to stop, and killed only when it does not."""
+        try:
+            return process.wait(_DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            with self._lock:
+                self._ask_to_stop(process)
+        try:
+            return process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()

@@ -6,12 +6,14 @@ that a recovery reads is the last one that was complete.
 
 import os
 import socket
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from orchestrator.errors import UsageError
 from orchestrator.text_file import replace_text
 
 FILE = "run.json"
@@ -19,7 +21,10 @@ StackStatus = Literal["may exist", "destroyed"]
 
 
 class Entry(BaseModel):
-    """A journal's contents. ``settings`` are the run's, as JSON: they hold no credentials."""
+    """A journal's contents. ``settings`` are the run's, as JSON: they hold no credentials.
+
+    ``ended`` only after the clouds have said that nothing of the run is left in them.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,16 +36,16 @@ class Entry(BaseModel):
     settings: dict[str, Any]
     backend_url: str
     stacks: dict[str, StackStatus] = {}
-    ended: Literal["done", "failed", "interrupted", "resources remain"] | None = None
+    ended: bool = False
 
 
 class Journal:
-    """The journal of the run that this process drives."""
+    """The journal of one run; both sides of the run write it."""
 
     def __init__(self, folder: Path, entry: Entry) -> None:
         self._path = folder / FILE
         self._entry = entry
-        self._write()
+        self._lock = threading.Lock()  # A slow write must not put an older text over a newer one.
 
     @classmethod
     def begin(cls, folder: Path, *, run_id: str, settings: dict[str, Any], backend_url: str) -> "Journal":
@@ -53,17 +58,70 @@ class Journal:
             settings=settings,
             backend_url=backend_url,
         )
-        return cls(folder, entry)
+        journal = cls(folder, entry)
+        journal._write()
+        return journal
+
+    @classmethod
+    def read(cls, folder: Path) -> "Journal":
+        """The journal of a run that was begun earlier; a UsageError when there is none that can be read."""
+        try:
+            return cls(folder, Entry.model_validate_json((folder / FILE).read_bytes()))
+        except FileNotFoundError as error:
+            others = sorted(path.parent.name for path in folder.parent.glob(f"*/{FILE}"))
+            raise UsageError(
+                f"There is no run {folder.name} on this machine",
+                details=f"looked for {folder / FILE}",
+                resolution=f"name one of these: {', '.join(others[-5:])}" if others else "there is nothing to recover.",
+            ) from error
+        except (OSError, ValidationError) as error:
+            raise UsageError(
+                f"The journal of run {folder.name} cannot be read",
+                details=str(error),
+                resolution=f"look into {folder / FILE}.",
+            ) from error
+
+    @property
+    def entry(self) -> Entry:
+        """What it says."""
+        return self._entry
+
+    def refuse_if_running(self) -> None:
+        """Raise a UsageError when the run's process may be alive: nothing of a live run is touched."""
+        entry = self._entry
+        if entry.host != socket.gethostname():
+            reason = f"it was started on another machine, {entry.host}, as process {entry.pid}"
+        elif _alive(entry.pid):
+            reason = f"its process {entry.pid} is alive"
+        else:
+            return
+        raise UsageError(
+            f"Run {entry.run_id} may still be running",
+            details=reason,
+            resolution="wait for it, or end it, and try again there.",
+        )
 
     def stack(self, name: str, status: StackStatus) -> None:
         """``may exist`` before the stack's first create, ``destroyed`` after its destroy."""
-        self._entry.stacks[name] = status
-        self._write()
+        with self._lock:
+            self._entry.stacks[name] = status
+            self._write()
 
-    def end(self, status: Literal["done", "failed", "interrupted", "resources remain"]) -> None:
-        """How the run ended."""
-        self._entry.ended = status
-        self._write()
+    def end(self) -> None:
+        """Nothing of the run is left: the clouds have said so."""
+        with self._lock:
+            self._entry.ended = True
+            self._write()
 
     def _write(self) -> None:
         replace_text(self._path, self._entry.model_dump_json(indent=2) + "\n")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # It is somebody else's.
+        pass
+    return True

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Literal
 
 from orchestrator.console import Console
 from orchestrator.errors import OrchestratorError
@@ -24,25 +25,28 @@ class Phases:
         """Time a block and show it; the value shows a detail ("3 created") while it runs."""
         started, clock = datetime.now(UTC), time.monotonic()
         self._console.phase_started(name)
-        failure: str | None = "stopped"
+        failure: str | None = None
         try:
             yield lambda detail: self._console.phase_detail(name, detail)
-            failure = None
         except BaseException as error:
             failure = error.brief if isinstance(error, OrchestratorError) else f"{type(error).__name__}: {error}"
             raise
         finally:
             seconds = time.monotonic() - clock
-            status = "done" if failure is None else "failed"
+            status: Literal["done", "failed"] = "done" if failure is None else "failed"
             self._end(Phase(name=name, started=started, seconds=seconds, status=status, reason=failure))
 
     def skip_missing(self, planned: tuple[str, ...]) -> None:
         """Note each planned phase that never started, and why: the first one that failed."""
+        missing = [name for name in planned if name not in [phase.name for phase in self._ended]]
         failed = next((phase.name for phase in self._ended if phase.status == "failed"), None)
-        reason = f"not run because {failed} failed" if failed else "not needed"
-        for name in planned:
-            if name not in [phase.name for phase in self._ended]:
-                self._end(Phase(name=name, started=None, seconds=0.0, status="skipped", reason=reason))
+        because = f" because {failed} failed" if failed else ""
+        reason = f"not run{because}"
+        self._ended += [
+            Phase(name=name, started=None, seconds=0.0, status="skipped", reason=reason) for name in missing
+        ]
+        if missing:
+            self._console.note(f"Not run{because}: {', '.join(missing)}")
 
     def __iter__(self) -> Iterator[Phase]:
         """In the order of their start; skipped ones last."""

@@ -55,19 +55,22 @@ def find(home: Home, progress: Callable[[str], None]) -> Cli:
             return cli
     root = home.folder("pulumi") / str(wanted)
     with _locked(home.folder("pulumi") / "lock", progress):
-        if (root / "bin" / "pulumi").exists():
+        if root.exists():
             cli = _check(root / "bin" / "pulumi", reasons, where="In the home")
             if cli:
                 return cli
             shutil.rmtree(root)
-        for provide in (_install, _build):
+        for provide, where in ((_install, "Official installer"), (_build, "Build from source")):
             with tempfile.TemporaryDirectory(dir=root.parent, prefix="new-") as draft:
                 reason = provide(Path(draft), wanted, progress)
-                if reason is None:
+                if reason is not None:
+                    reasons.append(f"{where}: {reason}")
+                    continue
+                cli = _check(Path(draft) / "bin" / "pulumi", reasons, where=where)
+                if cli:
                     Path(draft).rename(root)
                     Path(draft).mkdir()  # For the context manager to remove.
-                    return Cli(root / "bin" / "pulumi", wanted)
-                reasons.append(reason)
+                    return Cli(root / "bin" / "pulumi", cli.version)
     raise UsageError(
         "No Pulumi CLI, and none could be installed or built",
         details="\n".join(reasons),
@@ -80,7 +83,7 @@ def _check(executable: Path, reasons: list[str], *, where: str) -> Cli | None:
     """The CLI if it runs and fits; otherwise the reason is noted."""
     try:
         answer = subprocess.run(
-            [executable, "version"],
+            [str(executable), "version"],
             capture_output=True,
             text=True,
             timeout=60,
@@ -88,7 +91,10 @@ def _check(executable: Path, reasons: list[str], *, where: str) -> Cli | None:
             env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
         )
         version = VersionInfo.parse(answer.stdout.strip().removeprefix("v"))
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+    except subprocess.CalledProcessError as error:
+        reasons.append(f"{where}: {executable} does not work: {_last_line(error.stderr)}")
+        return None
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         reasons.append(f"{where}: {executable} does not tell its version ({error}).")
         return None
     if version.major != OLDEST.major or version < OLDEST:
@@ -110,7 +116,7 @@ def _locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
 
 
 def _install(root: Path, wanted: VersionInfo, progress: Callable[[str], None]) -> str | None:
-    """Pulumi's own installer, in a process of its own so that a dead network cannot hang the run."""
+    """Pulumi's own installer, in a process of its own so that a dead network cannot hang the run; why it failed."""
     progress(f"installing the Pulumi CLI {wanted}")
     try:
         subprocess.run(
@@ -121,19 +127,19 @@ def _install(root: Path, wanted: VersionInfo, progress: Callable[[str], None]) -
             check=True,
         )
     except subprocess.TimeoutExpired:
-        return f"Official installer: no answer within {_INSTALL_SECONDS} s."
+        return f"no answer within {_INSTALL_SECONDS} s."
     except subprocess.CalledProcessError as error:
-        return f"Official installer: {_last_line(error.stderr)}"
+        return _last_line(error.stderr)
     return None
 
 
 def _build(root: Path, wanted: VersionInfo, progress: Callable[[str], None]) -> str | None:
-    """Build from the pinned Go module."""
+    """Build from the pinned Go module; why it failed."""
     go = shutil.which("go")
     if go is None:
-        return "Build from source: there is no go on PATH."
+        return "there is no go on PATH."
     if not (_SOURCE / "go.mod").exists():
-        return f"Build from source: {_SOURCE} is missing; run from a checkout."
+        return f"{_SOURCE} is missing; run from a checkout."
     started = time.monotonic()
     progress(f"building the Pulumi CLI {wanted} from source, once: about 7 minutes on two cores")
     flags = f"-s -w -X {_VERSION_VARIABLE}=v{wanted}"
@@ -144,7 +150,7 @@ def _build(root: Path, wanted: VersionInfo, progress: Callable[[str], None]) -> 
             lines.append(line)  # -v names each package as it is compiled.
             minutes, seconds = divmod(int(time.monotonic() - started), 60)
             progress(f"building the Pulumi CLI, once: {len(lines)} packages, {minutes}:{seconds:02} of about 7 minutes")
-    return None if build.returncode == 0 else f"Build from source: {_last_line(''.join(lines))}"
+    return None if build.returncode == 0 else _last_line("".join(lines))
 
 
 def _last_line(text: str) -> str:

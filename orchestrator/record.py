@@ -45,6 +45,11 @@ class Record:
         self._writer = threading.Thread(target=self._write_events, daemon=True)
         self._writer.start()
 
+    def found_data(self, source: str) -> None:
+        """Where the tables come from: said before anything runs, and in every result."""
+        self.data_source = source
+        self._console.note(f"Data: {source}")
+
     def event(self, event: StackEvent) -> None:
         """Take an event of the engine; returns at once."""
         self._events.put(event)

@@ -10,19 +10,18 @@ exists. The main thread is not here: it waits for signals (``cli.py``).
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from orchestrator import cost, package, pulumi_cli, rehearsal
+from orchestrator import cost, package, proof, pulumi_cli, rehearsal
 from orchestrator.clouds import LIVE, Answer, ComputeCloud, Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
 from orchestrator.clouds.gcp import GoogleData
-from orchestrator.engine import Backend, Stack
-from orchestrator.errors import OrchestratorError, ResourcesRemainError
+from orchestrator.engine import Backend, Stack, stack_of
+from orchestrator.errors import OrchestratorError
 from orchestrator.home import Home
 from orchestrator.journal import Journal
 from orchestrator.query import Query
@@ -30,17 +29,13 @@ from orchestrator.record import Record
 from orchestrator.settings import Settings
 from orchestrator.stop import Stop
 from orchestrator.teardown import Teardown
-from stacks import data_gcp
-from stacks.contracts import ComputeOutputs, DataInputs, DataOutputs, ExtractFile
+from stacks.contracts import ComputeOutputs, DataOutputs, ExtractFile
 
 T = TypeVar("T")
 PHASES = (
-    "Pulumi CLI", "preflight", "dry run", "package", "data stack", "query", "extract", "download", "compute stack",
+    "Pulumi CLI", "clouds", "preflight", "dry run", "package", "data stack", "query", "extract", "download", "compute stack",
     "function", "destroy data stack", "destroy compute stack", "ask the clouds",
 )  # fmt: skip
-# Listings by tag lag behind a delete, on AWS for up to a minute.
-_SETTLE_SECONDS = 60.0
-_ASK_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,20 +63,23 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
         OrchestratorError: with the exit code of what went wrong; ResourcesRemainError wins over all others.
     """
     names, phase = record.names, record.phases.phase
-    with phase("Pulumi CLI") as detail:
-        cli = pulumi_cli.find(home, detail)
-        record.cli_version = str(cli.version)
-    with _clouds(settings, home, names.run_id) as environment, environment.in_force():
-        record.data_source = environment.data_source
+    with ExitStack() as surroundings:
+        with phase("Pulumi CLI") as detail:
+            cli = pulumi_cli.find(home, detail)
+            record.cli_version = str(cli.version)
+        with phase("clouds"):
+            environment = surroundings.enter_context(_clouds(settings, home, names.run_id))
+            surroundings.enter_context(environment.in_force())
+            record.found_data(environment.data_source)
         data, compute = data_cloud(settings, names), compute_cloud(settings, names)
         with phase("preflight"):
-            data.preflight()
-            compute.preflight()
+            _unless_stopped(stop, data.preflight)
+            _unless_stopped(stop, compute.preflight)
         with phase("dry run"):
-            record.bytes_processed = data.dry_run(query)
-            query_usd, compute_usd = cost.query_usd(record.bytes_processed), compute.most_usd()
+            dry = _unless_stopped(stop, lambda: data.dry_run(query))
+            query_usd, compute_usd = cost.query_usd(dry.bytes_processed, dry.tables), compute.most_usd()
             cost.refuse_over(settings.budget.max_cost_usd, query=query_usd, compute=compute_usd)
-            record.cost_usd = query_usd + compute_usd
+            record.bytes_processed, record.cost_usd = dry.bytes_processed, query_usd + compute_usd
         stop.check()
         backend = Backend(settings.backend or home.folder("state").as_uri(), home.passphrase(os.environ))
         journal = Journal.begin(
@@ -91,14 +89,17 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
             backend_url=backend.url,
         )
         teardown = Teardown()
-        this = _Run(
-            settings, query, home, record, stop, teardown, journal, cli, backend, environment, data, compute
-        )
+        this = _Run(settings, query, home, record, stop, teardown, journal, cli, backend, environment, data, compute)
         try:
             record.answer = _both_stacks(this)
         finally:
+            environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
             failures = teardown.walk()
-            _prove_empty(this, failures)
+            with phase("ask the clouds"):
+                record.remaining = proof.ask(data, compute, run_id=names.run_id, failures=failures)
+            proof.refuse(record.remaining, run_id=names.run_id, failures=failures)
+            environment.leave_standing = False
+            journal.end()
         if failures:
             raise failures[0]
 
@@ -121,11 +122,10 @@ def _both_stacks(this: _Run) -> Answer:
 
 def _data_side(this: _Run, extract: "Future[ExtractFile]") -> None:
     """The data stack, the query in it, and its result on this machine; then the stack is no longer needed."""
-    record, stop, data, names = this.record, this.stop, this.data, this.record.names
+    record, stop, data = this.record, this.stop, this.data
     try:
         made: Future[DataOutputs] = Future()
-        inputs = DataInputs(names, this.settings.data.project, this.settings.data.location)
-        outputs = _up(this, "data", lambda: data_gcp.program(inputs, made), made)
+        outputs = _up(this, "data", data.program(made), made)
         with record.phases.phase("query"):
             outcome = data.query(
                 this.query,
@@ -134,6 +134,7 @@ def _data_side(this: _Run, extract: "Future[ExtractFile]") -> None:
                 cancelled=stop.requested,
             )
             record.bytes_processed, record.bytes_billed = outcome.bytes_processed, outcome.bytes_billed
+            record.cost_usd = cost.query_usd(outcome.bytes_billed) + this.compute.most_usd()
         with record.phases.phase("extract"):
             data.extract(outcome.table, bucket=outputs.bucket, cancelled=stop.requested)
         with record.phases.phase("download"):
@@ -170,14 +171,7 @@ def _compute_side(this: _Run, extract: "Future[ExtractFile]") -> Answer:
 
 def _up(this: _Run, name: str, program: Callable[[], None], made: "Future[T]") -> T:
     """Bring a stack up; returns as soon as its program hands over what it made, before the engine is done."""
-    stack = Stack(
-        this.record.names.run_id,
-        name,
-        folder=this.home.folder(f"runs/{this.record.names.run_id}/{name}"),
-        cli=this.cli,
-        backend=this.backend,
-        pulumi_home=this.home.folder("pulumi-home"),
-    )
+    stack = stack_of(this.record.names.run_id, name, home=this.home, cli=this.cli, backend=this.backend)
     this.stop.check()
     with this.record.phases.phase(f"{name} stack"):
         this.journal.stack(name, "may exist")
@@ -198,34 +192,6 @@ def _down(this: _Run, stack: Stack, up: "Future[None]") -> None:
         this.journal.stack(stack.name, "destroyed")
 
 
-def _prove_empty(this: _Run, failures: list[OrchestratorError]) -> None:
-    """Ask the clouds themselves what is left of the run: only then is it nothing."""
-    command = f"python -m orchestrator recover {this.record.names.run_id}"
-    with this.record.phases.phase("ask the clouds"):
-        deadline = time.monotonic() + _SETTLE_SECONDS
-        try:
-            while True:
-                this.record.remaining = [*this.data.remaining(), *this.compute.remaining()]
-                if not this.record.remaining or failures or time.monotonic() > deadline:
-                    break
-                time.sleep(_ASK_AGAIN_SECONDS)
-        except OrchestratorError as error:
-            this.environment.leave_standing = True
-            raise ResourcesRemainError(
-                "It is not known whether resources remain", details=str(error), resolution=f"run `{command}`."
-            ) from error
-        if this.record.remaining:
-            this.environment.leave_standing = True
-            raise ResourcesRemainError(
-                f"{len(this.record.remaining)} resources remain",
-                details="\n".join(
-                    [*(str(failure) for failure in failures)]
-                    + [f"{left.cloud} {left.kind}: {left.id}" for left in this.record.remaining]
-                ),
-                resolution=f"run `{command}`.",
-            )
-
-
 def _clouds(settings: Settings, home: Home, run_id: str) -> AbstractContextManager[Environment]:
     """The clouds of this run: the one place that asks for the mode."""
     if settings.mode == "live":
@@ -236,6 +202,7 @@ def _clouds(settings: Settings, home: Home, run_id: str) -> AbstractContextManag
 
 def _unless_stopped(stop: Stop, work: Callable[[], T]) -> T:
     """The work's result, or an error at once when the run is stopped; the work is then left to its own end."""
+    stop.check()
     result = _spawn(work)
     stop.on_request(lambda: _fail(result, OrchestratorError("The run is stopping")))
     return result.result()

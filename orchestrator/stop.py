@@ -8,8 +8,7 @@ from queue import SimpleQueue
 
 from orchestrator.errors import InterruptedRunError, OrchestratorError
 
-# The terminal that closes is a wish to stop, too.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -54,7 +53,10 @@ class Stop:
 def signals() -> "Iterator[SimpleQueue[int | None]]":
     """A queue of the signals that arrive; None can be put on it to end a wait. For the main thread only."""
     arrived: SimpleQueue[int | None] = SimpleQueue()
-    before = {number: signal.signal(number, lambda got, _frame: arrived.put(got)) for number in _SIGNALS}
+    # The terminal that closes is a wish to stop, too, but for those who said that it is none (nohup).
+    hears_hangup = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    numbers = (*_SIGNALS, signal.SIGHUP) if hears_hangup else _SIGNALS
+    before = {number: signal.signal(number, lambda got, _frame: arrived.put(got)) for number in numbers}
     try:
         yield arrived
     finally:

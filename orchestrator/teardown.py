@@ -55,5 +55,5 @@ class _Step:
             self.run()
         except OrchestratorError as error:
             self.failure = error
-        except Exception as error:  # noqa: BLE001 - one step's bug must not stop the walk
+        except BaseException as error:  # noqa: BLE001 - one step's bug must not stop the walk, nor pass for success
             self.failure = OrchestratorError("Undo failed", details=f"{type(error).__name__}: {error}")

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import pulumi
 import pulumi_aws as aws
 
-from stacks.contracts import ArchiveFile, AwsComputeInputs, ComputeOutputs, ExtractFile
+from stacks.contracts import AwsComputeInputs, ComputeOutputs, ExtractFile
 
 DATA_KEY = "extract.csv"
 # Lambda takes zips above this from S3 only (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
@@ -22,7 +22,7 @@ _TRUST_LAMBDA = {
 }
 
 
-def program(inputs: AwsComputeInputs, outputs: "Future[ComputeOutputs]") -> None:
+def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     """Declare the stack; ``outputs`` is set once the function can be invoked: URL, permissions and data are there."""
     name = inputs.names.prefix
     amazon = aws.Provider(
@@ -34,7 +34,7 @@ def program(inputs: AwsComputeInputs, outputs: "Future[ComputeOutputs]") -> None
     # only then is it in the state when objects that we did not declare must go too.
     bucket = aws.s3.Bucket("data", bucket=f"{name}-data", force_destroy=True, opts=options)
 
-    extract = pulumi.Output.from_input(_arrived(inputs.extract))
+    extract: pulumi.Output[ExtractFile] = pulumi.Output.from_input(_arrived(inputs.extract))
     data = aws.s3.BucketObjectv2(
         "extract",
         bucket=bucket.bucket,
@@ -95,11 +95,11 @@ def program(inputs: AwsComputeInputs, outputs: "Future[ComputeOutputs]") -> None
         logging_config={"log_format": "Text", "log_group": logs.name},
         # A new role takes seconds, at worst minutes, until Lambda may assume it: retry for the whole timeout.
         use_resource_timeout_for_propagation=True,
-        opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="15m"))),
+        opts=pulumi.ResourceOptions.merge(
+            options, pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="15m"))
+        ),
     )
-    url = aws.lambda_.FunctionUrl(
-        "url", function_name=function.name, authorization_type="AWS_IAM", opts=options
-    )
+    url = aws.lambda_.FunctionUrl("url", function_name=function.name, authorization_type="AWS_IAM", opts=options)
 
     # The last two are only waited for: without them the function answers, but with an error.
     ready = pulumi.Output.all(function.name, url.function_url, permissions.id, data.id)
@@ -108,29 +108,34 @@ def program(inputs: AwsComputeInputs, outputs: "Future[ComputeOutputs]") -> None
     pulumi.export("url", url.function_url)
 
 
-async def _arrived(future: "Future[ExtractFile]") -> ExtractFile:
+async def _arrived(future: Future[ExtractFile]) -> ExtractFile:
     return await asyncio.wrap_future(future)
 
 
-def _layer(inputs: AwsComputeInputs, bucket: aws.s3.Bucket, options: pulumi.ResourceOptions) -> aws.lambda_.LayerVersion:
+def _layer(
+    inputs: AwsComputeInputs, bucket: aws.s3.Bucket, options: pulumi.ResourceOptions
+) -> aws.lambda_.LayerVersion:
     """The libraries as a layer: uploaded directly up to 50 MB, through the data bucket above."""
-    archive: ArchiveFile = inputs.layer
-    common = {
-        "layer_name": f"{inputs.names.prefix}-libraries",
-        "compatible_runtimes": [f"python{inputs.python}"],
-        "compatible_architectures": [inputs.architecture],
-        "source_code_hash": archive.sha256,
-        "skip_destroy": False,
-        "opts": options,
-    }
-    if archive.size <= DIRECT_UPLOAD_LIMIT:
-        return aws.lambda_.LayerVersion("libraries", code=pulumi.FileArchive(str(archive.path)), **common)
-    upload = aws.s3.BucketObjectv2(
+    archive = inputs.layer
+    upload = None
+    if archive.size > DIRECT_UPLOAD_LIMIT:
+        upload = aws.s3.BucketObjectv2(
+            "libraries",
+            bucket=bucket.bucket,
+            key=f"layers/{archive.sha256}.zip",
+            source=pulumi.FileAsset(str(archive.path)),
+            source_hash=archive.sha256,
+            opts=options,
+        )
+    return aws.lambda_.LayerVersion(
         "libraries",
-        bucket=bucket.bucket,
-        key=f"layers/{archive.sha256}.zip",
-        source=pulumi.FileAsset(str(archive.path)),
-        source_hash=archive.sha256,
+        layer_name=f"{inputs.names.prefix}-libraries",
+        code=None if upload else pulumi.FileArchive(str(archive.path)),
+        s3_bucket=bucket.bucket if upload else None,
+        s3_key=upload.key if upload else None,
+        source_code_hash=archive.sha256,
+        compatible_runtimes=[f"python{inputs.python}"],
+        compatible_architectures=[inputs.architecture],
+        skip_destroy=False,
         opts=options,
     )
-    return aws.lambda_.LayerVersion("libraries", s3_bucket=bucket.bucket, s3_key=upload.key, **common)

@@ -59,7 +59,7 @@ class AwsComputeInputs:
     title: str
     function: ArchiveFile
     layer: ArchiveFile
-    extract: "Future[ExtractFile]"
+    extract: Future[ExtractFile]
 
 
 @dataclass(frozen=True)

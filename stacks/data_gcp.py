@@ -15,7 +15,7 @@ from stacks.contracts import DataInputs, DataOutputs
 _HOUR_MS = 3_600_000
 
 
-def program(inputs: DataInputs, outputs: "Future[DataOutputs]") -> None:
+def program(inputs: DataInputs, outputs: Future[DataOutputs]) -> None:
     """Declare the stack; ``outputs`` is set as soon as both resources exist."""
     google = gcp.Provider("google", project=inputs.project, default_labels=inputs.names.tags)
     options = pulumi.ResourceOptions(provider=google)

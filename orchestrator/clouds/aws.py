@@ -7,7 +7,6 @@ delete and ``logs:FilterLogEvents``; ``tag:GetResources`` and ``sts:GetCallerIde
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,7 +16,7 @@ import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
 from orchestrator import cost
@@ -25,13 +24,14 @@ from orchestrator.clouds import Answer, Remaining
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.package import Package, Target
 from orchestrator.settings import AwsCompute
-from stacks import compute_aws
 from stacks.contracts import ArchiveFile, AwsComputeInputs, ComputeOutputs, ExtractFile
 from stacks.naming import Names
 
 _CONNECT_SECONDS = 10
 _OK = 200
 _LOG_LINES = 20
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ANSWER_FORM = '{"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27}'
 
 
 class FunctionError(OrchestratorError):
@@ -71,7 +71,7 @@ class Aws:
         return Target(python=self._settings.python, platform=f"{machine}-manylinux_2_28")
 
     def program(
-        self, package: Package, extract: "Future[ExtractFile]", outputs: "Future[ComputeOutputs]"
+        self, package: Package, extract: Future[ExtractFile], outputs: Future[ComputeOutputs]
     ) -> Callable[[], None]:
         """``stacks/compute_aws.py`` with this run's inputs."""
         inputs = AwsComputeInputs(
@@ -86,6 +86,8 @@ class Aws:
             layer=_archive(package.layer),
             extract=extract,
         )
+        from stacks import compute_aws  # noqa: PLC0415 - the SDK takes a second to import: not before it is needed
+
         return lambda: compute_aws.program(inputs, outputs)
 
     def most_usd(self) -> float:
@@ -95,12 +97,14 @@ class Aws:
     def invoke(self, function: ComputeOutputs) -> Answer:
         """One signed GET of the function URL; the reason of a failure is fetched from the function's log."""
         request = AWSRequest("GET", function.url, headers={"Accept": "application/json"})
-        SigV4Auth(self._session.get_credentials(), "lambda", self._settings.region).add_auth(request)
-        # A cold start comes on top of the function's own timeout.
-        session = URLLib3Session(timeout=(_CONNECT_SECONDS, self._settings.timeout + 30))
+        credentials = self._session.get_credentials()  # They are there: ``preflight`` has used them.
+        SigV4Auth(credentials, "lambda", self._settings.region).add_auth(request)  # type: ignore[arg-type]
+        # A cold start comes on top of the function's own timeout. The stubs know one timeout only, botocore two.
+        seconds = (_CONNECT_SECONDS, self._settings.timeout + 30)
+        session = URLLib3Session(timeout=seconds)  # type: ignore[arg-type]
         try:
             response = session.send(request.prepare())
-        except HTTPClientError as error:
+        except BotoCoreError as error:
             raise FunctionError("The function did not answer", details=str(error)) from error
         if response.status_code != _OK:
             raise FunctionError(
@@ -161,11 +165,20 @@ def _answer(content: bytes) -> Answer:
     """The function's JSON, checked: a user's own analysis may answer anything."""
     try:
         said = json.loads(content)
-        counts = {str(day): int(count) for day, count in said["counts"].items()}
-        return Answer(counts, int(said["rows"]), base64.b64decode(said["chart_png"], validate=True))
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        counts = {day: _whole(count) for day, count in said["counts"].items()}
+        chart = base64.b64decode(said["chart_png"], validate=True)
+        if not chart.startswith(_PNG):
+            raise ValueError("chart_png is no PNG")  # noqa: TRY301
+        return Answer(counts, _whole(said["rows"]), chart)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FunctionError(
             "The function's answer is not what it should be",
-            details=f'{type(error).__name__}: {error}. Expected {{"counts": {{...}}, "chart_png": "<base64>", "rows": N}}.',
+            details=f"{type(error).__name__}: {error}. Expected {_ANSWER_FORM}.",
             resolution="see aws_main.py in function_code/ for the answer's form.",
         ) from error
+
+
+def _whole(count: Any) -> int:
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"{count!r} is no whole number")
+    return count

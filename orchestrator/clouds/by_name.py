@@ -14,8 +14,7 @@ _COMPUTE: Final[dict[str, Callable[[Any, Names, str], ComputeCloud]]] = {"aws": 
 
 def data_cloud(settings: Settings, names: Names) -> GoogleData:
     """Where the query runs: the public tables are in BigQuery, so there is no other."""
-    data = settings.data
-    return GoogleData(project=data.project, location=data.location, run_id=names.run_id, labels=names.tags)
+    return GoogleData(project=settings.data.project, location=settings.data.location, names=names)
 
 
 def compute_cloud(settings: Settings, names: Names) -> ComputeCloud:

@@ -12,7 +12,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,8 +23,12 @@ from orchestrator.clouds.csv_parts import count, join, mismatch
 from orchestrator.clouds.gcp_clients import GoogleClients, google_errors
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.query import Query, Scalar
+from stacks.contracts import DataInputs, DataOutputs
+from stacks.naming import Names
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from google.cloud import bigquery
 
 _RESULT_TABLE = "result"
@@ -40,6 +44,14 @@ _SERVER_ERROR = 500
 _CREDENTIALS_RESOLUTION = (
     "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS; in CI use workload identity."
 )
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a query would read: ``bytes_processed`` of so many ``tables``; BigQuery names 50 of them at most."""
+
+    bytes_processed: int
+    tables: int
 
 
 @dataclass(frozen=True)
@@ -64,13 +76,12 @@ class Extract:
 
 
 class GoogleData:
-    """The Google Cloud data side of one run. ``labels`` go onto its jobs; ``run-id`` finds what is left."""
+    """The Google Cloud data side of one run. Its tags go onto its jobs; ``run-id`` finds what is left."""
 
-    def __init__(self, *, project: str, location: str, run_id: str, labels: Mapping[str, str]) -> None:
+    def __init__(self, *, project: str, location: str, names: Names) -> None:
         self._project = project
         self._location = location
-        self._run_id = run_id
-        self._labels = dict(labels)
+        self._names = names
         self._clients = GoogleClients(project=project, location=location)
 
     def preflight(self) -> None:
@@ -96,8 +107,8 @@ class GoogleData:
                 resolution=f"check data.project ({self._project}) and the caller's roles in it, then run again.",
             ) from error
 
-    def dry_run(self, query: Query) -> int:
-        """The bytes that a query would process; nothing is run or charged.
+    def dry_run(self, query: Query) -> DryRun:
+        """What a query would read; nothing is run or charged.
 
         Raises:
             UsageError: BigQuery does not accept the query, in its own words.
@@ -119,7 +130,14 @@ class GoogleData:
                 details=error.details,
                 resolution="correct the query, or the values under analysis.parameters.",
             ) from error
-        return int(job.total_bytes_processed)
+        return DryRun(int(job.total_bytes_processed), len(job.referenced_tables))
+
+    def program(self, outputs: "Future[DataOutputs]") -> Callable[[], None]:
+        """``stacks/data_gcp.py`` with this run's inputs."""
+        from stacks import data_gcp  # noqa: PLC0415 - slow: it imports Pulumi and pulumi_gcp
+
+        inputs = DataInputs(names=self._names, project=self._project, location=self._location)
+        return lambda: data_gcp.program(inputs, outputs)
 
     def query(self, query: Query, *, dataset: str, max_bytes_billed: int, cancelled: threading.Event) -> QueryOutcome:
         """Run a query into the table ``result`` of the run's dataset and wait until it is done.
@@ -130,16 +148,16 @@ class GoogleData:
         """
         table = f"{self._project}.{dataset}.{_RESULT_TABLE}"
         config = self._query_config(
-            query, destination=table, maximum_bytes_billed=max_bytes_billed, labels=self._labels
+            query, destination=table, maximum_bytes_billed=max_bytes_billed, labels=self._names.tags
         )
         with google_errors("The query failed"):
-            job = self._started(
+            job = self._done(
+                "query",
                 lambda job_id: self._clients.bigquery.query(
                     query.sql, config, job_id=job_id, job_retry=None, **self._clients.bigquery_limits
                 ),
-                "query",
+                cancelled,
             )
-            self._wait(job, "query", cancelled)
             rows = self._clients.bigquery.get_table(table, **self._clients.bigquery_limits).num_rows
         return QueryOutcome(table, int(rows), int(job.total_bytes_processed), int(job.total_bytes_billed))
 
@@ -156,15 +174,15 @@ class GoogleData:
             parted = size > SINGLE_FILE_BYTES
             uri = f"gs://{bucket}/{_EXTRACT_PREFIX}{'-*' if parted else ''}.csv"
             config = bigquery.ExtractJobConfig(  # type: ignore[no-untyped-call]
-                destination_format="CSV", print_header=True, labels=self._labels
+                destination_format="CSV", print_header=True, labels=self._names.tags
             )
-            job = self._started(
+            job = self._done(
+                "extract",
                 lambda job_id: self._clients.bigquery.extract_table(
                     table, uri, job_id=job_id, job_config=config, **self._clients.bigquery_limits
                 ),
-                "extract",
+                cancelled,
             )
-            self._wait(job, "extract", cancelled)
         (files,) = job.destination_uri_file_counts
         return [uri.replace("*", f"{number:012}") for number in range(files)]
 
@@ -177,9 +195,10 @@ class GoogleData:
         Raises:
             OrchestratorError: it failed, does not match, or ``cancelled`` was set.
         """
-        with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}-") as folder:
-            parts = self._download_parts(bucket, Path(folder), cancelled)
-            draft = Path(folder) / "joined"
+        folder = tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}-")
+        with google_errors("The download failed"), folder:
+            parts = self._download_parts(bucket, Path(folder.name), cancelled)
+            draft = Path(folder.name) / "joined"
             join(parts, draft)
             with draft.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -194,14 +213,14 @@ class GoogleData:
         """Ask by the label ``run-id`` which datasets and buckets are left."""
         with google_errors("Google Cloud did not say what is left of the run"):
             datasets = self._clients.bigquery.list_datasets(
-                filter=f"labels.run-id:{self._run_id}", **self._clients.bigquery_limits
+                filter=f"labels.run-id:{self._names.run_id}", **self._clients.bigquery_limits
             )
             found = [Remaining("gcp", "bigquery dataset", dataset.full_dataset_id) for dataset in datasets]
             buckets = self._clients.storage.list_buckets(**self._clients.storage_limits)
             found += [
                 Remaining("gcp", "storage bucket", bucket.name)
                 for bucket in buckets
-                if bucket.labels.get("run-id") == self._run_id
+                if bucket.labels.get("run-id") == self._names.run_id
             ]
         return found
 
@@ -216,16 +235,20 @@ class GoogleData:
         ]
         return bigquery.QueryJobConfig(use_legacy_sql=False, query_parameters=parameters, **options)
 
-    def _started(self, start: Callable[[str], Any], kind: str) -> Any:
-        """Start a job under an id of its own: ids are unique for ever in a project and location."""
+    def _done(self, kind: str, start: Callable[[str], Any], cancelled: threading.Event) -> Any:
+        """Start a job under an id of its own (ids are unique for ever in a project and location), and wait for it."""
         from google.api_core.exceptions import Conflict  # noqa: PLC0415 - slow, see gcp_clients
 
-        job_id = f"hop-{self._run_id}-{kind}-{secrets.token_hex(4)}"
+        if cancelled.is_set():
+            raise OrchestratorError(f"The {kind} was not started: the run is stopping")
+        job_id = f"hop-{self._names.run_id}-{kind}-{secrets.token_hex(4)}"
         try:
-            return start(job_id)
+            job = start(job_id)
         except Conflict:
             # An attempt whose answer was lost did start it: nobody else can have drawn this id.
-            return self._clients.bigquery.get_job(job_id, location=self._location, **self._clients.bigquery_limits)
+            job = self._clients.bigquery.get_job(job_id, location=self._location, **self._clients.bigquery_limits)
+        self._wait(job, kind, cancelled)
+        return job
 
     def _wait(self, job: Any, kind: str, cancelled: threading.Event) -> None:
         """Until the job is done; it is cancelled when the run stops or its time is up."""
@@ -260,18 +283,18 @@ class GoogleData:
         from google.cloud.storage.exceptions import DataCorruption  # type: ignore[import-untyped]  # noqa: PLC0415
 
         parts = []
-        with google_errors("The download failed"):
-            blobs = self._clients.storage.list_blobs(bucket, prefix=_EXTRACT_PREFIX, **self._clients.storage_limits)
-            for blob in sorted(blobs, key=lambda blob: str(blob.name)):
-                path = folder / blob.name
-                try:
-                    with _StoppableFile(path, cancelled) as file:
-                        blob.download_to_file(file, checksum="crc32c", **self._clients.storage_limits)
-                except DataCorruption as error:
-                    raise mismatch(f"gs://{bucket}/{blob.name}: {error}") from error
-                if path.stat().st_size != blob.size:
-                    raise mismatch(f"{blob.name} has {path.stat().st_size} bytes here, {blob.size} in the bucket")
-                parts.append(path)
+        blobs = self._clients.storage.list_blobs(bucket, prefix=_EXTRACT_PREFIX, **self._clients.storage_limits)
+        for number, blob in enumerate(sorted(blobs, key=lambda blob: str(blob.name))):
+            # Never the object's name: it is the bucket's, and this is our disk.
+            path = folder / f"part-{number:012}"
+            try:
+                with _StoppableFile(path, cancelled) as file:
+                    blob.download_to_file(file, checksum="crc32c", **self._clients.storage_limits)
+            except DataCorruption as error:
+                raise mismatch(f"gs://{bucket}/{blob.name}: {error}") from error
+            if path.stat().st_size != blob.size:
+                raise mismatch(f"{blob.name} has {path.stat().st_size} bytes here, {blob.size} in the bucket")
+            parts.append(path)
         return parts
 
 

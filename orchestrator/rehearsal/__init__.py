@@ -5,18 +5,25 @@ boto3 and Google's clients read anyway.
 """
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from orchestrator.clouds import Environment
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.package import Target
 
+READY = "environment.json"
+"""Written into the folder once the clouds answer."""
 _READY_SECONDS = 60
 _POLL_SECONDS = 0.02
 # The caller's own accounts must not leak into a rehearsal, nor a proxy come between.
@@ -52,15 +59,12 @@ def clouds(folder: Path, *, project: str, tables: str | None) -> Iterator[Enviro
             stderr=output,
             start_new_session=True,
             cwd=Path(__file__).parents[2],
+            env={name: value for name, value in os.environ.items() if name not in _UNSET} | _FIXED,
         )
     environment = None
     try:
-        said = _wait_until_ready(process, folder / "environment.json", log)
-        environment = Environment(
-            variables=dict.fromkeys(_UNSET) | _FIXED | said["variables"],
-            data_source=f"stand-in clouds over {said['data_source']}",
-            function_target=Target(python=f"{sys.version_info.major}.{sys.version_info.minor}", platform=None),
-        )
+        said = _wait_until_ready(process, folder / READY, log)
+        environment = _environment(said)
         yield environment
     finally:
         if environment is None or not environment.leave_standing:
@@ -70,7 +74,34 @@ def clouds(folder: Path, *, project: str, tables: str | None) -> Iterator[Enviro
             process.stdin.close()
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> dict[str, dict[str, str]]:
+def standing(folder: Path) -> Environment | None:
+    """The stand-in clouds that a killed run left behind, or None when they have ended, and all in them with them."""
+    ready = folder / READY
+    if not ready.exists():
+        return None
+    said = json.loads(ready.read_text())
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex(("127.0.0.1", urlsplit(said["variables"]["AWS_ENDPOINT_URL"]).port)) != 0:
+            return None
+    return _environment(said)
+
+
+def end(folder: Path) -> None:
+    """Take down clouds that were left standing."""
+    with suppress(ProcessLookupError):
+        os.kill(json.loads((folder / READY).read_text())["pid"], signal.SIGTERM)
+
+
+def _environment(said: dict[str, Any]) -> Environment:
+    return Environment(
+        variables=dict.fromkeys(_UNSET) | _FIXED | said["variables"],
+        data_source=f"stand-in clouds over {said['data_source']}",
+        function_target=Target(python=f"{sys.version_info.major}.{sys.version_info.minor}", platform=None),
+    )
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> dict[str, Any]:
     deadline = time.monotonic() + _READY_SECONDS
     while not ready.exists():
         if process.poll() is not None:
@@ -82,7 +113,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path
                 resolution=f"their log is {log}.",
             )
         time.sleep(_POLL_SECONDS)
-    said: dict[str, dict[str, str]] = json.loads(ready.read_text())
+    said: dict[str, Any] = json.loads(ready.read_text())
     return said
 
 

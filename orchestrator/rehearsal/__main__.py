@@ -17,14 +17,13 @@ from pathlib import Path
 from werkzeug.serving import make_server
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.rehearsal import aws_functions, aws_resources, gcp_resources
+from orchestrator.rehearsal import READY, aws_functions, aws_resources, gcp_resources
 from orchestrator.rehearsal.aws import Amazon
 from orchestrator.rehearsal.function_url import FunctionHost
 from orchestrator.rehearsal.gcp import GoogleCloud
 from orchestrator.rehearsal.provider import StandInProvider, serve
 from orchestrator.rehearsal.sample import PublicTables
 
-READY = "environment.json"
 _IDLE_SECONDS = 30 * 60
 
 
@@ -44,6 +43,7 @@ async def main(folder: Path, project: str, tables: str | None) -> None:
     _announce(
         folder,
         {
+            "pid": os.getpid(),
             "data_source": public.label,
             "variables": {
                 "PULUMI_DEBUG_PROVIDERS": f"aws:{aws_port},gcp:{gcp_port}",

@@ -7,27 +7,30 @@ do: moto's own check does not verify the signature of a GET with parameters in i
 import hashlib
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 import boto3
 from botocore.config import Config
 from moto.backends import get_backend
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from orchestrator.rehearsal.sigv4 import AccessKey, SignatureError, verify
+from orchestrator.rehearsal.sigv4 import AccessKey, SignatureError, Signer, claimed_service, verify
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
 _SERVICES = frozenset({"s3", "iam", "sts", "lambda", "logs", "tagging"})
+_SHA256 = re.compile("[0-9a-f]{64}")
 # What a role may be allowed in the rehearsal: a function reads and writes objects, nothing else.
-_ROLE_ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
+_OBJECT_ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
 
 
 class Amazon:
@@ -48,8 +51,9 @@ class Amazon:
     def stop(self) -> None:
         """Stop answering; everything in this cloud is gone."""
         self._server.shutdown()
+        self._server.server_close()
 
-    def client(self, service: str, region: str) -> Any:
+    def client(self, service: Any, region: str) -> Any:
         """A boto3 client of the caller."""
         return boto3.client(
             service,
@@ -57,7 +61,7 @@ class Amazon:
             endpoint_url=self.endpoint,
             aws_access_key_id=self.caller.key_id,
             aws_secret_access_key=self.caller.secret,
-            config=Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
+            config=Config(s3={"addressing_style": "path"}),
         )
 
     def key(self, key_id: str) -> AccessKey | None:
@@ -90,12 +94,12 @@ class Amazon:
     def lambda_may_assume(self, role_arn: str) -> bool:
         """Whether the role's trust policy names the Lambda service."""
         trust = _backend("iam", "aws").get_role_by_arn(role_arn).assume_role_policy_document
-        for statement in json.loads(trust)["Statement"]:
-            services = statement.get("Principal", {}).get("Service", [])
-            named = [services] if isinstance(services, str) else services
-            if statement["Effect"] == "Allow" and "lambda.amazonaws.com" in named:
-                return True
-        return False
+        return any(
+            statement["Effect"] == "Allow"
+            and "sts:AssumeRole" in _listed(statement["Action"])
+            and "lambda.amazonaws.com" in _listed(statement["Principal"].get("Service", []))
+            for statement in _listed(json.loads(trust)["Statement"])
+        )
 
     def role_may(self, role_arn: str, action: str, resource: str) -> bool:
         """Whether the role's inline policies allow the action on the resource."""
@@ -124,46 +128,61 @@ class _Gate:
             if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
         }
         method, url = environ["REQUEST_METHOD"], f"http://{environ['HTTP_HOST']}{environ['REQUEST_URI']}"
-        service = "unknown"
         try:
             signer = verify(
                 method=method, url=url, headers=headers, body=body, key_of=self._amazon.key, now=datetime.now(UTC)
             )
-            service = signer.service
-            if service not in _SERVICES:
-                raise _RefusedError("UnknownService", f"the rehearsal has no stand-in for {service}")
-            if headers.get("x-amz-content-sha256", "-").isalnum() and service == "s3":
-                _check_content(headers["x-amz-content-sha256"], body)
-            if signer.key.role_arn is not None:
-                self._check_role(signer.key.role_arn, service, method, urlsplit(url).path)
         except SignatureError as error:
-            return _refuse(start_response, service, "SignatureDoesNotMatch", str(error))
-        except _RefusedError as error:
-            return _refuse(start_response, service, error.code, str(error))
+            return _refuse(start_response, claimed_service(headers), "SignatureDoesNotMatch", str(error))
+        refusal = self._refusal(signer, method, url, headers.get("x-amz-content-sha256", ""), body)
+        if refusal is not None:
+            return _refuse(start_response, signer.service, *refusal)
         return self._application(environ, start_response)
 
-    def _check_role(self, role_arn: str, service: str, method: str, path: str) -> None:
-        action = _ROLE_ACTIONS.get(method) if service == "s3" else None
-        resource = f"arn:aws:s3:::{unquote(path).lstrip('/')}"
-        if action is None or not self._amazon.role_may(role_arn, action, resource):
-            raise _RefusedError("AccessDenied", f"{role_arn} may not {action or f'{service}: {method}'} on {resource}")
+    def _refusal(self, signer: Signer, method: str, url: str, content: str, body: bytes) -> tuple[str, str] | None:
+        """(code, text) for a signed request that is refused. ``content`` is what S3's client says the body is."""
+        if signer.service not in _SERVICES:
+            return "UnknownService", f"the rehearsal has no stand-in for {signer.service}"
+        if _SHA256.fullmatch(content) and hashlib.sha256(body).hexdigest() != content:
+            return "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match"
+        if signer.key.role_arn is None:
+            return None
+        action, resource = _asked(signer.service, method, url)
+        if action is None:
+            return (
+                "AccessDenied",
+                f"the rehearsal lets a function read, write and list objects, not {method} {resource}",
+            )
+        if self._amazon.role_may(signer.key.role_arn, action, resource):
+            return None
+        return "AccessDenied", (
+            f"User: {signer.key.role_arn} is not authorized to perform: {action} on resource: {resource} "
+            f"because no identity-based policy allows the {action} action"
+        )
 
 
-class _RefusedError(Exception):
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+def _asked(service: str, method: str, url: str) -> tuple[str | None, str]:
+    """(action, ARN) of a role's request, or (None, what it is) when a function in the rehearsal may not ask that."""
+    split = urlsplit(url)
+    if service != "s3":
+        return None, f"{split.path} of {service}"
+    bucket, _, key = unquote(split.path).lstrip("/").partition("/")
+    if not key:
+        return "s3:ListBucket" if method == "GET" else None, f"arn:aws:s3:::{bucket}"
+    # ?acl, ?tagging and the like are actions of their own; x-id only names the operation.
+    plain = set(parse_qs(split.query, keep_blank_values=True)) <= {"x-id"}
+    return _OBJECT_ACTIONS.get(method) if plain else None, f"arn:aws:s3:::{bucket}/{key}"
 
 
-def _check_content(expected: str, body: bytes) -> None:
-    if hashlib.sha256(body).hexdigest() != expected:
-        raise _RefusedError("XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match")
+def _listed(value: Any) -> list[Any]:
+    """A policy's value: one, or a list of them."""
+    return value if isinstance(value, list) else [value]
 
 
 def _refuse(start_response: Callable[..., Any], service: str, code: str, text: str) -> Iterable[bytes]:
     """403 in the form that the service's clients read."""
     if service in {"s3", "iam", "sts"}:
-        error = f"<Error><Code>{code}</Code><Message>{text}</Message></Error>"
+        error = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
         content = error if service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>"
         headers = [("Content-Type", "application/xml")]
     else:
@@ -173,6 +192,6 @@ def _refuse(start_response: Callable[..., Any], service: str, code: str, text: s
     return [content.encode()]
 
 
-def _backend(service: str, region: str) -> Any:
+def _backend(service: Any, region: str) -> Any:
     """Moto's own records; ``aws`` is the region of its global services."""
     return get_backend(service)[ACCOUNT][region]

@@ -1,4 +1,5 @@
 """Lambda's resource types: layer version, function, function URL. See ``aws_resources.py`` for the others."""
+# ruff: noqa: ARG002 - every resource type answers the same calls; not each needs all that they hand over.
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,9 @@ from orchestrator.rehearsal.aws_resources import AwsResource, file_content, tags
 from orchestrator.rehearsal.function_url import FunctionHost
 from orchestrator.rehearsal.provider import RefusedError, ResourceType
 
-_DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
+_LIMITS = {"memorySize": (128, 10_240), "timeout": (1, 900)}
 
 
 def resources(amazon: Amazon, functions: FunctionHost) -> dict[str, ResourceType]:
@@ -90,6 +93,9 @@ class Function(AwsResource):
         """https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html."""
         name, role = inputs["name"], inputs["role"]
         doing = f"creating Lambda Function ({name})"
+        for setting, (least, most) in _LIMITS.items():
+            if not least <= inputs.get(setting, least) <= most:
+                raise RefusedError(f"{doing}: {setting} must be from {least} to {most}, not {inputs[setting]}")
         logging = inputs.get("loggingConfig", {})
         if logging.get("logGroup", f"/aws/lambda/{name}") != f"/aws/lambda/{name}":
             raise RefusedError(f"{doing}: the rehearsal's functions log to /aws/lambda/<name> only")
@@ -171,9 +177,13 @@ class FunctionUrl(AwsResource):
 
 def code(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """A function's or layer's code for the API: uploaded, or by its place in S3."""
+    if "code" not in inputs and not {"s3Bucket", "s3Key"} <= set(inputs):
+        raise RefusedError("either the code or its place in S3 (bucket and key) must be given")
     if "code" not in inputs:
         return {"S3Bucket": inputs["s3Bucket"], "S3Key": inputs["s3Key"]}
     content = file_content(inputs, "code")
     if len(content) > _DIRECT_UPLOAD_LIMIT:
-        raise RefusedError("Request must be smaller than 52428800 bytes for a direct upload: use S3")
+        raise RefusedError(
+            f"the zip has {len(content)} bytes; a direct upload must not have more than {_DIRECT_UPLOAD_LIMIT}: use S3"
+        )
     return {"ZipFile": content}

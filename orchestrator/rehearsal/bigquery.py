@@ -21,8 +21,6 @@ _TABLE_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 # Multi-regions and the form of a region: https://cloud.google.com/bigquery/docs/locations
 _LOCATION = re.compile(r"US|EU|[a-z]+-[a-z]+[0-9]+")
 _HOUR_MS = 3_600_000
-# Where results go that were given no table; hidden, as in BigQuery, by the underscore.
-ANONYMOUS = "_anonymous"
 _PUBLIC_LOCATION = "US"
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#data_type_sizes
@@ -170,13 +168,18 @@ class BigQuery:
                 raise CloudError(404, "notFound", f"Not found: Table {project}:{dataset_id}.{table_id}{where}")
             return dataset, dataset.tables[table_id]
 
+    def anonymous_dataset(self, location: str) -> str:
+        """The id of the dataset for results that are given no table: hidden by its underscore, kept for a day."""
+        dataset_id = f"_anonymous_{location}"
+        with self._lock:
+            self._datasets.setdefault(dataset_id, Dataset(self.project, dataset_id, location, {}, 24 * _HOUR_MS))
+        return dataset_id
+
     def prepare_destination(self, project: str, dataset_id: str, table_id: str, location: str) -> Dataset:
         """The dataset that a result is to go to; CloudError when there is none, or its table has rows."""
         if not _TABLE_ID.fullmatch(table_id):
             raise CloudError(400, "invalid", f'Invalid table ID "{table_id}".')
         with self._lock:
-            if dataset_id == ANONYMOUS and dataset_id not in self._datasets:
-                self._datasets[ANONYMOUS] = Dataset(project, ANONYMOUS, location, {}, 24 * _HOUR_MS)
             dataset = self._dataset(project, dataset_id, location)
             self._drop_expired(dataset)
             if table_id in dataset.tables and dataset.tables[table_id].rows:
@@ -214,14 +217,15 @@ class BigQuery:
         _, table = self.table(self.project, dataset_id, table_id, location)
         return Source(name, table.relation, table.columns)
 
-    def read_bytes(self, read: Read, arguments: Mapping[str, Any]) -> list[int]:
-        """The logical bytes of the columns read, one number for each table that is read."""
+    def read_bytes(self, read: Read, arguments: Mapping[str, Any]) -> dict[str, int]:
+        """The logical bytes of the columns read, by the name of each table (``project:dataset.table``) that is read."""
         sizes = " + ".join(logical_size(name, read.source.columns[name]) for name in read.columns) or "0"
         where = f" WHERE {read.pruning}" if read.pruning else ""
-        group = f" GROUP BY {sample.SUFFIX}" if read.source.suffixes is not None else ""
+        suffix, group = (sample.SUFFIX, " GROUP BY ALL") if read.source.suffixes is not None else ("''", "")
         used = {name: value for name, value in arguments.items() if f"${name}" in where}
-        sql = f"SELECT {sizes} FROM {read.source.relation}{where}{group}"  # noqa: S608
-        return [int(size) for (size,) in self.database.cursor().execute(sql, used).fetchall()]
+        sql = f"SELECT {suffix}, {sizes} FROM {read.source.relation}{where}{group}"  # noqa: S608
+        rows = self.database.cursor().execute(sql, used).fetchall()
+        return {read.source.name.replace("*", suffix): int(size) for suffix, size in sorted(rows)}
 
     def _find_public(self, table_id: str, location: str) -> Source:
         known = f"{sample.PROJECT}:{sample.DATASET}"

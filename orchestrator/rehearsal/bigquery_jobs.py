@@ -3,6 +3,7 @@
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job.
 """
 
+import contextlib
 import itertools
 import math
 import re
@@ -14,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from orchestrator.rehearsal.bigquery import ANONYMOUS, BigQuery, Table, now_ms, schema_resource
+from orchestrator.rehearsal.bigquery import BigQuery, Table, now_ms, schema_resource
 from orchestrator.rehearsal.bigquery_values import csv_parts, text
 from orchestrator.rehearsal.cloud_storage import CloudStorage
 from orchestrator.rehearsal.google_rest import CloudError, only_fields, unsupported
@@ -23,6 +24,7 @@ from orchestrator.rehearsal.sql import Statement, invalid, translate
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 _MIB = 1 << 20
 _MINIMUM_BILLED = 10 * _MIB
+_MOST_REFERENCED = 50  # https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics2
 _URI = re.compile(r"gs://([^/*]+)/([^*]+|[^*]*\*[^*]*)")
 _STOPPED = CloudError(400, "stopped", "Job execution was cancelled: User requested cancellation")
 
@@ -118,6 +120,10 @@ class Jobs:
                 return self._jobs[where, job_id]
         raise CloudError(404, "notFound", f"Not found: Job {project}:{location + '.' if location else ''}{job_id}")
 
+    def all(self) -> list[Job]:
+        """Every job that was inserted, in order."""
+        return list(self._jobs.values())
+
     def cancel(self, project: str, job_id: str, location: str | None) -> Job:
         """Ask a job to stop; it is DONE a little later, with the reason ``stopped``, unless it was so before."""
         job = self.get(project, job_id, location)
@@ -157,6 +163,7 @@ class Jobs:
     def _dry_run(self, job: Job) -> dict[str, Any]:
         with job.connection:
             job.statistics = self._plan(job).statistics
+        job.statistics["query"]["totalBytesBilled"] = "0"
         job.done.set()
         return self.resource(job)
 
@@ -184,15 +191,16 @@ class Jobs:
             # What DuckDB would not run, BigQuery would most likely not either, in words of its own.
             raise invalid(f"Query error (in DuckDB's words): {str(error).splitlines()[0]}") from error
         sizes = [self._bigquery.read_bytes(read, statement.arguments) for read in statement.reads]
-        processed = sum(sum(tables) for tables in sizes)
+        processed = sum(sum(tables.values()) for tables in sizes)
         # At least 10 MB for each table of which anything is read, then up to a whole MB.
         # https://cloud.google.com/bigquery/pricing#on-demand-pricing
-        billed = sum(max(size, _MINIMUM_BILLED) for tables in sizes for size in tables if size)
+        billed = sum(max(size, _MINIMUM_BILLED) for tables in sizes for size in tables.values() if size)
         billed = math.ceil(billed / _MIB) * _MIB
         details = {
             "totalBytesProcessed": str(processed),
             "totalBytesBilled": str(billed),
             "cacheHit": False,
+            "referencedTables": [_reference(name) for tables in sizes for name in tables][:_MOST_REFERENCED],
             "statementType": "SELECT",
             "schema": schema_resource(statement.columns),
         }
@@ -209,10 +217,11 @@ class Jobs:
                 "bytesBilledLimitExceeded",
                 f"Query exceeded limit for bytes billed: {most}. {plan.bytes_billed} or higher required.",
             )
-        project = self._bigquery.project
-        anonymous = {"projectId": project, "datasetId": ANONYMOUS, "tableId": f"result_{job.number}"}
-        target = query.setdefault("destinationTable", anonymous)
-        only_fields("destinationTable", target, {"projectId", "datasetId", "tableId"})
+        if "destinationTable" not in query:
+            dataset_id = self._bigquery.anonymous_dataset(job.location)
+            reference = {"projectId": self._bigquery.project, "datasetId": dataset_id, "tableId": f"r{job.number}"}
+            query["destinationTable"] = reference
+        target = only_fields("destinationTable", query["destinationTable"], {"projectId", "datasetId", "tableId"})
         dataset = self._bigquery.prepare_destination(
             target["projectId"], target["datasetId"], target["tableId"], job.location
         )
@@ -277,13 +286,13 @@ def _run(job: Job, work: Callable[[Job], None]) -> None:
         work(job)
     except CloudError as error:
         job.error = error
-    except duckdb.InterruptException:
-        job.error = _STOPPED
     except duckdb.Error as error:
         job.error = invalid(f"Query error (in DuckDB's words): {str(error).splitlines()[0]}")
     except Exception as error:  # noqa: BLE001 - a job must become DONE, or its caller waits for ever.
         job.error = CloudError(500, "internalError", f"the rehearsal failed: {type(error).__name__}: {error}")
     finally:
+        if job.error is not None and job.cancelled.is_set():
+            job.error = _STOPPED  # However the interrupt showed itself.
         job.ended = now_ms()
         job.done.set()
         job.connection.close()
@@ -291,8 +300,16 @@ def _run(job: Job, work: Callable[[Job], None]) -> None:
 
 def _interrupt(job: Job) -> None:
     """Again and again, because an interrupt between two statements is lost."""
-    while not job.done.wait(0.05):
-        job.connection.interrupt()
+    with contextlib.suppress(duckdb.ConnectionException):  # Done and closed in this very moment.
+        while not job.done.wait(0.05):
+            job.connection.interrupt()
+
+
+def _reference(name: str) -> dict[str, str]:
+    """``project:dataset.table`` as the REST API has it."""
+    project, _, rest = name.partition(":")
+    dataset, _, table = rest.partition(".")
+    return {"projectId": project, "datasetId": dataset, "tableId": table}
 
 
 def _parameter(given: Any) -> tuple[str, tuple[str, Any]]:

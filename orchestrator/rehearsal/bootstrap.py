@@ -15,8 +15,10 @@ import traceback
 
 
 class Context:
-    """The handler's second argument
-    (https://docs.aws.amazon.com/lambda/latest/dg/python-context.html)."""
+    """The handler's second argument.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+    """
 
     def __init__(self, headers: "http.client.HTTPMessage") -> None:
         self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
@@ -29,10 +31,12 @@ class Context:
         self._deadline_ms = int(headers["Lambda-Runtime-Deadline-Ms"])
 
     def get_remaining_time_in_millis(self) -> int:
+        """Until the timeout."""
         return max(0, self._deadline_ms - int(time.time() * 1000))
 
 
 def call(method: str, path: str, body: "bytes | None" = None) -> "tuple[http.client.HTTPMessage, bytes]":
+    """One request to the Runtime API: (headers, content) of its answer."""
     connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
     connection.request(method, f"/2018-06-01/runtime/{path}", body)
     answer = connection.getresponse()
@@ -44,7 +48,8 @@ def call(method: str, path: str, body: "bytes | None" = None) -> "tuple[http.cli
 
 
 def describe(error: BaseException) -> bytes:
-    trace = traceback.format_exception(error)
+    """The error for the Runtime API; its traceback, less our own frame, goes to the log."""
+    trace = traceback.format_exception(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
     sys.stderr.write(
         f"[ERROR] {type(error).__name__}: {error}\nTraceback (most recent call last):\n" + "".join(trace[1:])
     )
@@ -53,6 +58,7 @@ def describe(error: BaseException) -> bytes:
 
 
 def main() -> None:
+    """Import the handler, then answer events for as long as we live."""
     sys.path[:0] = json.loads(os.environ.pop("_REHEARSAL_PATH"))
     module, _, function = os.environ["_HANDLER"].rpartition(".")
     try:

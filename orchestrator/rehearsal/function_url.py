@@ -18,10 +18,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.rehearsal.aws import ACCOUNT, Amazon
-from orchestrator.rehearsal.functions import Instance, runtime_libraries
+from orchestrator.rehearsal.functions import POLL_SECONDS, Instance, runtime_libraries
 from orchestrator.rehearsal.sigv4 import SignatureError, verify
-
-_ANSWER_LIMIT = 6 * 1024 * 1024  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,9 @@ class FunctionHost:
 
     def open_url(self, region: str, name: str) -> str:
         """Start listening for a function; its URL, ending in a slash as Lambda's do."""
-
         door = _door(lambda request: self._answer(region, name, request))
         listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), door)
-        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        threading.Thread(target=listener.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
         self._listeners[region, name] = listener
         return f"http://127.0.0.1:{listener.server_address[1]}/"
 
@@ -83,36 +80,42 @@ class FunctionHost:
         for region, name in list(self._instances):
             self.forget(region, name)
 
-    def _answer(self, region: str, name: str, request: "_Request") -> "_Answer":
+    def _answer(self, region: str, name: str, request: _Request) -> _Answer:
         try:
-            signer = verify(
-                method=request.method,
-                url=request.url,
-                headers=request.headers,
-                body=request.body,
-                key_of=self._amazon.key,
-                now=datetime.now(UTC),
-            )
-            if (signer.service, signer.region) != ("lambda", region):
-                raise SignatureError(f"Credential should be scoped to {region}/lambda")
-            if signer.key.role_arn is not None:
-                raise SignatureError("A function's role may not call functions in the rehearsal")
+            self._check_caller(region, request)
         except SignatureError as refusal:
             return _Answer(HTTPStatus.FORBIDDEN, {"x-amzn-ErrorType": "AccessDeniedException"}, _message(str(refusal)))
         with self._lock:
             instance = self._instances.get((region, name))
-            if instance is None or instance.ended:
+            if instance is not None and instance.ended:
+                instance.end()
+                instance = None
+            if instance is None:
                 instance = Instance(self._amazon, region, name, self._folder / uuid.uuid4().hex, self._runtime)
                 self._instances[region, name] = instance
         outcome = instance.invoke(_event(request))
         # One and the same answer for every error of a function, as Lambda: the reason is in its log.
         failed = _Answer(HTTPStatus.BAD_GATEWAY, {}, b"Internal Server Error")
-        if outcome.answer is None or len(outcome.answer) > _ANSWER_LIMIT:
+        if outcome.answer is None:
             return failed
         try:
             return _http_answer(json.loads(outcome.answer))
-        except (TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError):
             return failed
+
+    def _check_caller(self, region: str, request: _Request) -> None:
+        signer = verify(
+            method=request.method,
+            url=request.url,
+            headers=request.headers,
+            body=request.body,
+            key_of=self._amazon.key,
+            now=datetime.now(UTC),
+        )
+        if (signer.service, signer.region) != ("lambda", region):
+            raise SignatureError(f"Credential should be scoped to {region}/lambda")
+        if signer.key.role_arn is not None:
+            raise SignatureError("A function's role may not call functions in the rehearsal")
 
 
 def _door(answer: Callable[[_Request], _Answer]) -> type[http.server.BaseHTTPRequestHandler]:
@@ -132,7 +135,7 @@ def _door(answer: Callable[[_Request], _Answer]) -> type[http.server.BaseHTTPReq
             self.end_headers()
             self.wfile.write(answered.body)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_request
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_request  # noqa: N815 - http.server's names
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Say nothing: standard error is the rehearsal's log."""
@@ -179,8 +182,9 @@ def _http_answer(result: Any) -> _Answer:
     if not isinstance(result, dict) or "statusCode" not in result:
         return _Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(result).encode())
     body = result.get("body") or ""
-    content = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
-    headers = {"Content-Type": "application/json"} | dict(result.get("headers") or {})
+    content = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
+    given = {name.lower(): value for name, value in (result.get("headers") or {}).items()}
+    headers = {"content-type": "application/json"} | given
     return _Answer(int(result["statusCode"]), headers, content)
 
 

@@ -5,9 +5,9 @@ a fresh process with only Lambda's environment variables, its role's credentials
 stays warm afterwards. The process speaks the Runtime API (``bootstrap.py``).
 """
 
+import http.server
 import importlib.util
 import io
-import http.server
 import json
 import queue
 import shutil
@@ -32,15 +32,19 @@ from orchestrator.rehearsal.sigv4 import AccessKey
 _RUNTIME_LIBRARIES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _MEMORY_CHECK_SECONDS = 0.05
+# 6 MB and 100 bytes, as Lambda's own error says (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+_ANSWER_LIMIT = 6 * 1024 * 1024 + 100
+POLL_SECONDS = 0.05
+"""How often a listener looks whether it is to stop: each destroy waits for it."""
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the handler answered, or why it did not: ``error`` is one line as in the function's log."""
+    """What the handler answered, or None for an error; ``reason`` is for the log when the process wrote none itself."""
 
     answer: bytes | None
-    error: str | None
+    reason: str | None = None
 
 
 class Instance:
@@ -59,20 +63,23 @@ class Instance:
         for layer in self._function.layers:
             _unpack(amazon.layer_code(region, layer["Arn"]), opt)
         self._api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _runtime_api(self))
-        self._api.daemon_threads = True
-        threading.Thread(target=self._api.serve_forever, daemon=True).start()
+        threading.Thread(target=self._api.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
         (folder / "tmp").mkdir()
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_BOOTSTRAP)],
-            cwd=task,
-            env=self._environment(amazon, region, amazon.assume(region, self._function.role))
-            | {"_REHEARSAL_PATH": json.dumps([str(task), str(opt / "python"), str(runtime)])},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        # To a file, unbuffered: what the handler said before its answer is there when the answer is, even if killed.
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-u", str(_BOOTSTRAP)],
+                cwd=task,
+                env=self._environment(amazon, region, amazon.assume(region, self._function.role))
+                | {"_REHEARSAL_PATH": json.dumps([str(task), str(opt / "python"), str(runtime)])},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._copied_bytes = 0
         self.peak_bytes = 0
-        threading.Thread(target=self._copy_output, daemon=True).start()
+        threading.Thread(target=self._wait_for_exit, daemon=True).start()
         threading.Thread(target=self._watch_memory, daemon=True).start()
 
     @property
@@ -90,11 +97,11 @@ class Instance:
             try:
                 outcome = self._outcomes.get(timeout=timeout)
             except queue.Empty:
-                self._process.kill()
-                outcome = Outcome(
-                    None, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {request} Task timed out after {timeout:.2f} seconds"
-                )
-                self._log.add(outcome.error or "")
+                self._kill()
+                outcome = Outcome(None, f"Task timed out after {timeout:.2f} seconds")
+            self._copy_output()
+            if outcome.reason:
+                self._log.add(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {request} {outcome.reason}")
             milliseconds = (time.monotonic() - started) * 1000
             self._log.add(f"END RequestId: {request}")
             self._log.add(
@@ -106,8 +113,7 @@ class Instance:
 
     def end(self) -> None:
         """Kill the process and remove what was unpacked."""
-        self._process.kill()
-        self._process.wait()
+        self._kill()
         self._api.shutdown()
         self._api.server_close()
         _make_writable(self._folder)
@@ -118,7 +124,13 @@ class Instance:
         return self._events.get()
 
     def finish(self, outcome: Outcome) -> None:
-        """The Runtime API's response or error."""
+        """The Runtime API's response or error, or the process's end."""
+        if outcome.answer is not None and len(outcome.answer) > _ANSWER_LIMIT:
+            size = len(outcome.answer)
+            outcome = Outcome(
+                None,
+                f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({_ANSWER_LIMIT} bytes).",
+            )
         self._outcomes.put(outcome)
 
     @property
@@ -134,7 +146,7 @@ class Instance:
             "TZ": ":UTC",
             "TMPDIR": str(self._folder / "tmp"),  # Lambda's /tmp is the function's own; ours must not be shared either.
             "LAMBDA_TASK_ROOT": str(self._folder / "var" / "task"),
-            "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:%d" % self._api.server_address[1],
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._api.server_port}",
             "AWS_LAMBDA_FUNCTION_NAME": self._name,
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self._function.memory_size),
@@ -151,10 +163,21 @@ class Instance:
         } | dict(self._function.environment_vars)
 
     def _copy_output(self) -> None:
-        for line in io.TextIOWrapper(self._process.stdout, "utf-8", "replace"):  # type: ignore[arg-type]
-            self._log.add(line.rstrip("\n"))
-        if self._process.wait() != 0:
-            self.finish(Outcome(None, f"Runtime exited with status {self._process.returncode}"))
+        """What the process wrote since the last time, to the log."""
+        with self._output.open("rb") as output:
+            output.seek(self._copied_bytes)
+            written = output.read()
+        self._copied_bytes += len(written)
+        for line in written.decode("utf-8", "replace").splitlines():
+            self._log.add(line)
+
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.wait()  # Only then does ``ended`` say so.
+
+    def _wait_for_exit(self) -> None:
+        status = self._process.wait()
+        self.finish(Outcome(None, f"Runtime exited with status {status}"))
 
     def _watch_memory(self) -> None:
         limit = self._function.memory_size * _MIB
@@ -164,8 +187,8 @@ class Instance:
             except psutil.NoSuchProcess:
                 return
             if self.peak_bytes > limit:
-                self._log.add(f"Runtime.OutOfMemory: {self.peak_bytes // _MIB} MB of {self._function.memory_size} MB")
-                self._process.kill()
+                self.finish(Outcome(None, f"Runtime.OutOfMemory: more than {self._function.memory_size} MB"))
+                self._kill()
                 return
             time.sleep(_MEMORY_CHECK_SECONDS)
 
@@ -217,7 +240,7 @@ def _runtime_api(instance: Instance) -> type[http.server.BaseHTTPRequestHandler]
     prefix = "/2018-06-01/runtime/"
 
     class RuntimeApi(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             if self.path != f"{prefix}invocation/next":
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
@@ -230,14 +253,13 @@ def _runtime_api(instance: Instance) -> type[http.server.BaseHTTPRequestHandler]
             self.end_headers()
             self.wfile.write(event)
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kind = self.path.removeprefix(prefix).split("/")
             if kind == ["init", "error"] or (kind[0], kind[2:]) == ("invocation", ["error"]):
-                said = json.loads(body)
-                instance.finish(Outcome(None, f"{said['errorType']}: {said['errorMessage']}"))
+                instance.finish(Outcome(None))  # The traceback is in the output already.
             elif (kind[0], kind[2:]) == ("invocation", ["response"]):
-                instance.finish(Outcome(body, None))
+                instance.finish(Outcome(body))
             else:
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
@@ -265,11 +287,11 @@ def runtime_libraries(folder: Path) -> Path:
 
 
 def _unpack(archive: bytes, folder: Path) -> None:
-    """Unpack read-only. (Root may write nevertheless: a rehearsal in a container cannot show that mistake.)"""
+    """Unpack read-only: nothing stops root, so a rehearsal as root cannot show a handler that writes there."""
     _make_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        opened.extractall(folder)  # noqa: S202 - zipfile leaves out absolute paths and "..".
+        opened.extractall(folder)  # The module leaves out absolute paths and "..".
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
 

@@ -38,22 +38,21 @@ class GoogleCloud:
     """One project of a stand-in Google Cloud.
 
     ``app`` is the WSGI application for both services' endpoints; ``bigquery`` and ``storage`` are their insides, for
-    the Pulumi provider. ``part_bytes`` is the most table data in one file of an extract.
+    the Pulumi provider; ``jobs`` those that ran. ``part_bytes`` is the most table data in one file of an extract.
     """
 
     def __init__(self, tables: PublicTables, *, project: str, part_bytes: int = _PART_BYTES) -> None:
         self.project = project
         self.bigquery = BigQuery(tables, project=project)
         self.storage = CloudStorage(project=project)
+        self.jobs = Jobs(self.bigquery, self.storage, part_bytes=part_bytes)
         self._account = f"rehearsal@{project}.iam.gserviceaccount.com"
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.app = Flask(__name__, static_folder=None)
         self.app.before_request(self._check_caller)
         self.app.register_error_handler(CloudError, CloudError.response)
         self.app.register_error_handler(HTTPException, _refuse_unknown)
-        self.app.register_blueprint(
-            bigquery_rest.routes(self.bigquery, Jobs(self.bigquery, self.storage, part_bytes=part_bytes))
-        )
+        self.app.register_blueprint(bigquery_rest.routes(self.bigquery, self.jobs))
         self.app.register_blueprint(cloud_storage_rest.routes(self.storage))
 
     def write_credentials(self, path: Path, base_url: str) -> None:

@@ -39,6 +39,8 @@ from orchestrator.rehearsal import schema
 PropertyValue = property_value.PropertyValue
 # Newer than any SDK asks for: the engine warns about an older plugin.
 _VERSION = "99.0.0"
+# How the engine marks a value that is an archive.
+_SIGNATURE, _ARCHIVE = rpc._special_sig_key, rpc._special_archive_sig  # noqa: SLF001 - the SDK has no public name for them
 # Each provider resource of a stack has a connection of its own; its configuration must not reach another's.
 _connection: ContextVar[str] = ContextVar("connection")
 
@@ -91,7 +93,7 @@ class StandInProvider(Provider):
     async def check_config(self, request: CheckRequest) -> CheckResponse:
         """Refuse provider arguments that the stand-in would ignore."""
         unknown = set(request.new_inputs) - set(self._configuration) - {"version"}
-        failures = [CheckFailure(key, "the rehearsal's stand-in does not know this argument") for key in unknown]
+        failures = [CheckFailure(key, "the rehearsal's stand-in does not know this argument") for key in sorted(unknown)]
         return CheckResponse(inputs=request.new_inputs, failures=failures)
 
     async def configure(self, request: ConfigureRequest) -> ConfigureResponse:
@@ -125,7 +127,7 @@ class StandInProvider(Provider):
         kind = self._resources[request.type]
         stored = {key: value for key, value in request.properties.items() if key not in kind.not_stored}
         if request.preview:
-            return CreateResponse(properties=stored | {key: PropertyValue.computed() for key in kind.computed})
+            return CreateResponse(properties=stored | {key: PropertyValue(rpc.UNKNOWN) for key in kind.computed})
         inputs = {key: _plain(value) for key, value in request.properties.items()}
         resource_id, outputs = await self._call(kind.create, inputs)
         if set(outputs) != set(kind.computed):
@@ -152,10 +154,11 @@ class StandInProvider(Provider):
 class _Servicer(ProviderServicer):
     """The gRPC surface: attaching to a provider that runs already, and errors as one clear line."""
 
-    async def Attach(self, request: Any, context: Any) -> empty_pb2.Empty:
+    # The names are gRPC's, the SDK's servicer has neither method.
+    async def Attach(self, _request: Any, _context: Any) -> empty_pb2.Empty:  # noqa: N802
         return empty_pb2.Empty()
 
-    async def Handshake(self, request: Any, context: Any) -> None:
+    async def Handshake(self, _request: Any, context: Any) -> None:  # noqa: N802
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Handshake")
 
 
@@ -165,8 +168,8 @@ def _archives_by_path(value: Any) -> None:
     The engine sends an empty ``assets`` along, and the SDK's ``PropertyValue`` then takes it for an archive of nothing.
     """
     if isinstance(value, struct_pb2.Struct):
-        signature = value.fields.get(rpc._special_sig_key)
-        if signature and signature.string_value == rpc._special_archive_sig and "path" in value.fields:
+        signature = value.fields.get(_SIGNATURE)
+        if signature and signature.string_value == _ARCHIVE and "path" in value.fields:
             value.fields.pop("assets", None)
         for field in list(value.fields.values()):
             _archives_by_path(field.struct_value if field.HasField("struct_value") else field.list_value)
@@ -204,7 +207,7 @@ async def serve(provider: Provider) -> tuple[grpc.aio.Server, int]:
 def _plain(value: PropertyValue) -> Any:
     """A Python value: whole numbers as int, unknown ones as ``schema.UNKNOWN``."""
     inner = value.value
-    if isinstance(inner, property_value.Computed):
+    if inner == rpc.UNKNOWN:  # The SDK's PropertyValue.computed() can be neither read nor written.
         return schema.UNKNOWN
     if isinstance(inner, Mapping):
         return {key: _plain(item) for key, item in inner.items()}

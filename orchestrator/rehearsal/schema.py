@@ -2,8 +2,7 @@
 
 import inspect
 import typing
-from collections.abc import Mapping
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum
 from types import NoneType
 from typing import Any
@@ -23,16 +22,18 @@ def mistakes(arguments: type, values: Mapping[str, Any], known: frozenset[str]) 
     """
     found: list[tuple[str, str]] = []
     _check_object(arguments, values, "", found, known)
-    return found
+    return sorted(found)
 
 
 def _check_object(
     arguments: type, values: Mapping[str, Any], path: str, found: list[tuple[str, str]], known: frozenset[str]
 ) -> None:
     hints = sdk_types.input_type_types(arguments)
-    for name in _required(arguments):
-        if name not in values:
-            found.append((path + name, f"missing: {arguments.__name__} requires it"))
+    found += [
+        (path + name, f"missing: {arguments.__name__} requires it")
+        for name in _required(arguments)
+        if name not in values
+    ]
     for name, value in values.items():
         here = path + name
         if name not in hints:
@@ -49,11 +50,15 @@ def _check_value(hint: Any, value: Any, path: str, found: list[tuple[str, str]],
     if nested and isinstance(value, Mapping):
         _check_object(nested[0], value, f"{path}.", found, known)
         return
-    items = [choice for choice in choices if typing.get_origin(choice) not in (None, dict, Mapping)]
-    if isinstance(value, list) and items:
-        for item in value:
-            _check_value(typing.get_args(items[0])[0], item, path, found, known)
-        return
+    for choice in choices:
+        if isinstance(value, list) and typing.get_origin(choice) is Sequence:
+            for item in value:
+                _check_value(typing.get_args(choice)[0], item, path, found, known)
+            return
+        if isinstance(value, Mapping) and typing.get_origin(choice) is Mapping:
+            for item in value.values():
+                _check_value(typing.get_args(choice)[1], item, path, found, known)
+            return
     if not any(_fits(choice, value) for choice in choices):
         expected = " or ".join(sorted({_describe(choice) for choice in choices}))
         found.append((path, f"expected {expected}, got {type(value).__name__}"))
@@ -75,8 +80,8 @@ def _fits(choice: Any, value: Any) -> bool:
     origin = typing.get_origin(choice) or choice
     if isinstance(origin, type) and issubclass(origin, Enum):
         return value in [member.value for member in origin]
-    if origin in (dict, Mapping):
-        return isinstance(value, Mapping)
+    if isinstance(value, str):
+        return origin is str  # It is a Sequence as well, but not the one that is meant.
     if origin is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if origin is int:

@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
+import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
@@ -43,6 +44,12 @@ class Signer:
     region: str
 
 
+def claimed_service(headers: Mapping[str, str]) -> str:
+    """The service that a request says it is for, whether its signature holds or not."""
+    match = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
+    return match["service"] if match else "unknown"
+
+
 def verify(
     *,
     method: str,
@@ -52,7 +59,14 @@ def verify(
     key_of: Callable[[str], AccessKey | None],
     now: datetime,
 ) -> Signer:
-    """Who signed the request. ``headers`` has lower-case names; ``url`` is whole."""
+    """Who signed the request. ``headers`` has lower-case names; ``url`` is whole.
+
+    S3's clients sign a hash of the body that they send along, or say that they did not make one: for S3 it is the
+    caller who compares it with the body.
+
+    Raises:
+        SignatureError: why not, in AWS's words.
+    """
     match = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
     if match is None:
         raise SignatureError("Missing Authentication Token")
@@ -61,14 +75,19 @@ def verify(
         signed_at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
         raise SignatureError("X-Amz-Date is missing or malformed") from error
-    if abs(now - signed_at) > _TOLERANCE or not stamp.startswith(match["date"]):
+    if abs(now - signed_at) > _TOLERANCE:
         raise SignatureError(f"Signature expired: {stamp}")
+    if not stamp.startswith(match["date"]):
+        raise SignatureError(f"Date in Credential scope does not match the date of the request: {stamp}")
     names = match["headers"].split(";")
     if "host" not in names:
         raise SignatureError("'Host' must be a signed header")
     key = key_of(match["key"])
     if key is None or headers.get("x-amz-security-token") != key.session_token:
         raise SignatureError("The security token included in the request is invalid")
+    body_hash = headers.get("x-amz-content-sha256")
+    if match["service"] != "s3" and body_hash not in (None, hashlib.sha256(body).hexdigest()):
+        raise SignatureError("The provided 'x-amz-content-sha256' header does not match what was computed")
     request = AWSRequest(method, url, {name: headers.get(name, "") for name in names}, body)
     request.context["timestamp"] = stamp
     # S3 signs the path as it stands, the others a normalised one.

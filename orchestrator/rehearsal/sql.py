@@ -72,8 +72,6 @@ def translate(sql: str, parameters: Mapping[str, tuple[str, Any]], find: Find) -
         CloudError: 400 ``invalidQuery`` or 404 ``notFound`` in BigQuery's words; 501 for what the rehearsal cannot do.
     """
     tree = _parse(sql)
-    if any(select.expressions == [] for select in tree.find_all(exp.Select)):
-        raise invalid("Syntax error: SELECT list must not be empty")
     _bind_parameters(tree, parameters)
     sources = _bind_tables(tree, find)
     names = _output_names(tree)
@@ -115,6 +113,11 @@ def _parse(sql: str) -> exp.Select:
         raise unsupported("a script of several statements")
     if not isinstance(statements[0], exp.Select):
         raise unsupported(f"a {statements[0].key.upper()} statement; one SELECT is what runs here")
+    if any(not select.expressions for select in statements[0].find_all(exp.Select)):
+        raise invalid("Syntax error: SELECT list must not be empty")
+    for node in statements[0].find_all(exp.Placeholder, exp.Join):
+        if isinstance(node, exp.Placeholder) or node.args.get("method"):
+            raise unsupported(node.sql("bigquery"))
     return statements[0]
 
 

@@ -108,7 +108,7 @@ def _check_structure(node: exp.Expr) -> None:
     in_frame = node.parent is None or isinstance(node.parent, exp.Subquery | exp.From | exp.Join | exp.CTE)
     if isinstance(node, exp.Subquery | exp.Select) and not in_frame:
         raise unsupported(f"a subquery as an expression, {node.sql('bigquery')}")
-    if isinstance(node, exp.Join) and (node.args.get("kind") or "").upper() not in _JOIN_KINDS:
+    if isinstance(node, exp.Join) and node.kind.upper() not in _JOIN_KINDS:
         raise unsupported(node.sql("bigquery"))
     if isinstance(node, exp.Group) and {key for key, value in node.args.items() if value} - {"expressions"}:
         raise unsupported(node.sql("bigquery"))

@@ -1,0 +1,75 @@
+"""Finishing what a run could not: destroys what its journal says may exist, and asks the clouds what is left."""
+
+import os
+import time
+from functools import partial
+
+from orchestrator import proof, pulumi_cli, rehearsal
+from orchestrator.clouds import LIVE
+from orchestrator.clouds.by_name import compute_cloud, data_cloud
+from orchestrator.console import Console
+from orchestrator.engine import Backend, Stack, StackLockedError, stack_of
+from orchestrator.home import Home
+from orchestrator.journal import Journal
+from orchestrator.phases import Phases
+from orchestrator.settings import Settings
+from orchestrator.teardown import Teardown
+from stacks.naming import Names
+
+_ENGINE_ENDS_SECONDS = 120.0
+_ASK_AGAIN_SECONDS = 0.5
+
+
+def recover(run_id: str, *, home: Home, console: Console) -> None:
+    """Destroy the rest of a run whose process is gone. Safe to repeat.
+
+    Raises:
+        UsageError: there is no such run, or it may still be running.
+        ResourcesRemainError: a cloud still holds something of it, or does not say.
+    """
+    journal = Journal.read(home.root / "runs" / run_id)
+    if journal.entry.ended:
+        return
+    journal.refuse_if_running()
+    settings, phases = Settings.model_validate(journal.entry.settings), Phases(console)
+    clouds_folder = home.root / "runs" / run_id / "rehearsal"
+    environment = LIVE if settings.mode == "live" else rehearsal.standing(clouds_folder)
+    if environment is None:
+        console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
+        journal.end()
+        return
+    with environment.in_force():
+        with phases.phase("Pulumi CLI") as detail:
+            cli = pulumi_cli.find(home, detail)
+        backend = Backend(journal.entry.backend_url, home.passphrase(os.environ))
+        teardown = Teardown()
+        for name, status in journal.entry.stacks.items():
+            if status == "may exist":
+                stack = stack_of(run_id, name, home=home, cli=cli, backend=backend)
+                teardown.register(name, partial(_destroy, stack, journal, phases))
+        failures = teardown.walk()
+        data, compute = data_cloud(settings, Names(run_id)), compute_cloud(settings, Names(run_id))
+        with phases.phase("ask the clouds"):
+            remaining = proof.ask(data, compute, run_id=run_id, failures=failures)
+    proof.refuse(remaining, run_id=run_id, failures=failures)
+    journal.end()
+    if settings.mode == "rehearsal":
+        rehearsal.end(clouds_folder)
+    if failures:
+        raise failures[0]
+
+
+def _destroy(stack: Stack, journal: Journal, phases: Phases) -> None:
+    """Destroy, once the killed run's engine is done: it finishes the creates that it had begun."""
+    with phases.phase(f"destroy {stack.name} stack"):
+        deadline = time.monotonic() + _ENGINE_ENDS_SECONDS
+        while True:
+            try:
+                stack.destroy(lambda _event: None)
+            except StackLockedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_ASK_AGAIN_SECONDS)
+            else:
+                break
+        journal.stack(stack.name, "destroyed")

@@ -1,0 +1,309 @@
+"""What the rehearsal's tests share: the CLI, this machine's package, one stand-in for Amazon and its provider.
+
+Moto's records are one to a process, so there is one Amazon for the whole session: each test uses names of its own.
+"""
+
+import asyncio
+import io
+import itertools
+import json
+import os
+import re
+import sys
+import textwrap
+import threading
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.auth import default
+from google.auth.transport.requests import AuthorizedSession
+from pulumi.provider.experimental.provider import Provider
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from orchestrator import package, pulumi_cli
+from orchestrator.clouds import Environment
+from orchestrator.engine import Backend, Stack, StackError, StackEvent
+from orchestrator.home import Home
+from orchestrator.package import Package, Target
+from orchestrator.pulumi_cli import Cli
+from orchestrator.rehearsal import aws_functions, aws_resources
+from orchestrator.rehearsal.aws import Amazon
+from orchestrator.rehearsal.function_url import FunctionHost
+from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.provider import StandInProvider, serve
+from orchestrator.rehearsal.sample import PublicTables
+from stacks.naming import Names, new_run_id
+
+# Pulumi's provider SDK and Google's grpc_status both register the protocol buffer google.rpc.Status, and one process
+# takes only one. Our Google clients speak REST: google.api_core does without grpc_status, and warns once.
+sys.modules["grpc_status"] = None  # type: ignore[assignment]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ImportWarning)
+    import google.api_core.exceptions  # noqa: F401
+
+REGION = "us-east-1"
+LOGGING = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pass what Pulumi's SDK leaves open when a resource fails.
+
+    Its server logs to the engine, which is gone by then, before it closes its event loop (automation/_server.py). The
+    sockets are the pair with which a loop wakes itself up.
+    """
+    for left_open in ("unclosed event loop", r"unclosed <socket.socket fd=\d+, family=1,"):
+        config.addinivalue_line("filterwarnings", f"ignore:{left_open}:ResourceWarning")
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """The one thing that comes from the real home: building it takes minutes."""
+    return pulumi_cli.find(Home.locate(os.environ), lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("session")
+
+
+@pytest.fixture(scope="session")
+def packed(session_folder: Path) -> Package:
+    here = Target(f"{sys.version_info.major}.{sys.version_info.minor}", None)
+    return package.build(here, trim="safe", cache=session_folder / "packages", progress=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def amazon() -> Iterator[Amazon]:
+    amazon = Amazon()
+    yield amazon
+    amazon.stop()
+
+
+@pytest.fixture(scope="session")
+def functions(amazon: Amazon, session_folder: Path) -> Iterator[FunctionHost]:
+    functions = FunctionHost(amazon, session_folder / "functions")
+    yield functions
+    functions.stop()
+
+
+@pytest.fixture(scope="session")
+def serve_provider() -> Iterator[Callable[[Provider], int]]:
+    """Starts a provider's server in this process; its port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    servers = []
+
+    def start(provider: Provider) -> int:
+        server, port = asyncio.run_coroutine_threadsafe(serve(provider), loop).result()
+        servers.append(server)
+        return port
+
+    yield start
+    for server in servers:
+        asyncio.run_coroutine_threadsafe(server.stop(0), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def environment(amazon: Amazon, functions: FunctionHost, serve_provider: Callable[[Provider], int]) -> Environment:
+    """What a run in this rehearsal's clouds sees."""
+    types = aws_resources.resources(amazon) | aws_functions.resources(amazon, functions)
+    port = serve_provider(StandInProvider(types, aws_resources.CONFIGURATION))
+    return Environment(
+        variables={
+            "PULUMI_DEBUG_PROVIDERS": f"aws:{port}",
+            "AWS_ENDPOINT_URL": amazon.endpoint,
+            "AWS_ACCESS_KEY_ID": amazon.caller.key_id,
+            "AWS_SECRET_ACCESS_KEY": amazon.caller.secret,
+            "AWS_SESSION_TOKEN": None,
+            "AWS_PROFILE": None,
+        },
+        data_source="",
+    )
+
+
+@pytest.fixture
+def in_force(environment: Environment) -> Iterator[None]:
+    with environment.in_force():
+        yield
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names(new_run_id(datetime.now(UTC)))
+
+
+@pytest.fixture
+def backend(session_folder: Path) -> Backend:
+    state = session_folder / "state"
+    state.mkdir(exist_ok=True)
+    return Backend(state.as_uri(), "passphrase of the tests")
+
+
+@pytest.fixture
+def new_stack(
+    *,
+    in_force: None,  # noqa: ARG001 - the environment is read when the stack is made
+    cli: Cli,
+    backend: Backend,
+    names: Names,
+    session_folder: Path,
+    tmp_path: Path,
+) -> Callable[[], Stack]:
+    """Makes a stack of the test's run: its name counts up."""
+    count = itertools.count()
+
+    def make() -> Stack:
+        name = f"test{next(count)}"
+        folder = tmp_path / name
+        folder.mkdir()
+        pulumi_home = session_folder / "pulumi-home"
+        return Stack(names.run_id, name, folder=folder, cli=cli, backend=backend, pulumi_home=pulumi_home)
+
+    return make
+
+
+@pytest.fixture
+def up(new_stack: Callable[[], Stack]) -> Callable[[Callable[[], None]], tuple[Stack, list[StackEvent]]]:
+    """Brings a program up: its stack and what the engine did."""
+
+    def bring_up(program: Callable[[], None]) -> tuple[Stack, list[StackEvent]]:
+        stack = new_stack()
+        events: list[StackEvent] = []
+        stack.up(program, events.append)
+        return stack, events
+
+    return bring_up
+
+
+@pytest.fixture
+def refused(new_stack: Callable[[], Stack]) -> Callable[[Callable[[], None]], str | None]:
+    """Brings a program up that must fail: why it did."""
+
+    def try_to(program: Callable[[], None]) -> str | None:
+        with pytest.raises(StackError) as raised:
+            new_stack().up(program, lambda _: None)
+        return raised.value.details
+
+    return try_to
+
+
+# ---- Google Cloud: each test its own
+
+
+@pytest.fixture
+def start_google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., GoogleCloud]]:
+    """Starts a Google Cloud with the project "rehearsal-project", and points the environment at it."""
+    servers: list[BaseWSGIServer] = []
+
+    def start(source: str | None = None, *, part_bytes: int = 1_000_000_000) -> GoogleCloud:
+        google = GoogleCloud(PublicTables.from_source(source), project="rehearsal-project", part_bytes=part_bytes)
+        server = make_server("127.0.0.1", 0, google.app, threaded=True)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.port}"
+        credentials = tmp_path / f"google-credentials-{len(servers)}.json"
+        google.write_credentials(credentials, endpoint)
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", endpoint)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", endpoint)
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", google.project)
+        return google
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def make_bucket() -> Callable[..., dict[str, Any]]:
+    """Makes a bucket as the data stack does, but for ``changes``."""
+
+    def make(google: GoogleCloud, name: str, **changes: Any) -> dict[str, Any]:
+        given = {
+            "location": "US",
+            "labels": {},
+            "soft_delete_seconds": 0,
+            "lifecycle_rules": [{"action": {"type": "Delete"}, "condition": {"age": 1}}],
+            "uniform_access": True,
+            "public_access_prevention": "enforced",
+            **changes,
+        }
+        return google.storage.create_bucket(google.project, name, **given)
+
+    return make
+
+
+@pytest.fixture
+def call_google(start_google: Callable[..., GoogleCloud]) -> Callable[..., tuple[int, Any, Any]]:  # noqa: ARG001
+    """Plain HTTP, signed with the credentials of the environment: status, content (JSON, if it is) and headers."""
+
+    def call(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
+        credentials, _ = default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        with AuthorizedSession(credentials) as session:
+            answer = session.request(method, os.environ["BIGQUERY_EMULATOR_HOST"] + path, json=body, headers=headers)
+        content = answer.json() if answer.headers.get("Content-Type") == "application/json" else answer.content
+        return answer.status_code, content, answer.headers
+
+    return call
+
+
+@pytest.fixture
+def make_function(amazon: Amazon, names: Names) -> Iterator[Callable[..., str]]:
+    """Makes a function of the test's run from a module's text; its name.
+
+    ``allowed`` are the role's actions, on everything; ``settings`` are CreateFunction's.
+    """
+    iam, functions = amazon.client("iam", REGION), amazon.client("lambda", REGION)
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
+
+    def make(code: str, allowed: Sequence[str] = LOGGING, **settings: Any) -> str:
+        role = iam.create_role(RoleName=names.prefix, AssumeRolePolicyDocument=_policy(trust))["Role"]
+        permission = {"Effect": "Allow", "Action": list(allowed), "Resource": "*"}
+        iam.put_role_policy(RoleName=names.prefix, PolicyName="permissions", PolicyDocument=_policy(permission))
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as opened:
+            opened.writestr("main.py", textwrap.dedent(code))
+        functions.create_function(
+            FunctionName=names.prefix,
+            Runtime="python3.13",
+            Handler="main.handler",
+            Role=role["Arn"],
+            Code={"ZipFile": archive.getvalue()},
+            **{"Timeout": 10, "MemorySize": 256} | settings,
+        )
+        return names.prefix
+
+    yield make
+    functions.delete_function(FunctionName=names.prefix)
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.fixture
+def log(amazon: Amazon) -> Callable[[str], list[str]]:
+    """The messages of a function's log; a request's id in them is ``ID``, a time ``TIME``, a measure ``N``."""
+    client = amazon.client("logs", REGION)
+
+    def read(function: str) -> list[str]:
+        events = client.filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+        return [_without_chance(event["message"]) for event in events]
+
+    return read
+
+
+def _without_chance(message: str) -> str:
+    message = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", message)
+    message = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", message)
+    return re.sub(r"(?<=Duration: )[\d.]+|(?<=Used: )\d+", "N", message)

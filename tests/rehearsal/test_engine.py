@@ -1,0 +1,238 @@
+"""One stack up, one stack down: the real engine over the stand-in of Amazon."""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pytest
+from pulumi.provider.experimental.provider import Provider
+
+from orchestrator.engine import Stack, StackError, StackEvent
+from orchestrator.rehearsal import aws_resources
+from orchestrator.rehearsal.aws import Amazon
+from orchestrator.rehearsal.aws_resources import LogGroup
+from orchestrator.rehearsal.provider import RefusedError, StandInProvider
+
+Program = Callable[[], None]
+REGION = "us-east-1"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
+
+
+def options() -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(provider=aws.Provider("amazon", region=REGION))
+
+
+def log_groups(*names: str) -> Program:
+    """A program of independent log groups."""
+
+    def program() -> None:
+        opts = options()
+        for name in names:
+            aws.cloudwatch.LogGroup(name, name=f"engine-{name}", opts=opts)
+
+    return program
+
+
+def in_the_cloud(amazon: Amazon) -> set[str]:
+    groups = amazon.client("logs", REGION).describe_log_groups(logGroupNamePrefix="engine-")["logGroups"]
+    return {group["logGroupName"].removeprefix("engine-") for group in groups}
+
+
+def test_two_stacks_at_once(new_stack: Callable[[], Stack], amazon: Amazon) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def program(name: str) -> Program:
+        def meet() -> None:
+            both.wait()  # Each program runs while the other does.
+            log_groups(name)()
+
+        return meet
+
+    stacks = [new_stack(), new_stack()]
+    events: list[list[StackEvent]] = [[], []]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda n: stacks[n].up(program(f"of-{n}"), events[n].append), range(2)))
+    assert in_the_cloud(amazon) == {"of-0", "of-1"}
+    assert [[(event.stack, event.kind, event.type, event.name) for event in each] for each in events] == [
+        [(f"test{n}", "creating", LOG_GROUP, f"of-{n}"), (f"test{n}", "created", LOG_GROUP, f"of-{n}")]
+        for n in range(2)
+    ]
+    gone: list[StackEvent] = []
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda stack: stack.destroy(gone.append), stacks))
+    assert sorted((event.stack, event.kind, event.name) for event in gone) == [
+        ("test0", "deleted", "of-0"),
+        ("test0", "deleting", "of-0"),
+        ("test1", "deleted", "of-1"),
+        ("test1", "deleting", "of-1"),
+    ]
+    assert in_the_cloud(amazon) == set()
+
+
+class _Slow(LogGroup):
+    """Is in the middle of creating ``slow`` until told to go on; refuses to delete ``held``."""
+
+    def __init__(self, amazon: Amazon) -> None:
+        super().__init__(amazon)
+        self.creating, self.go_on = threading.Event(), threading.Event()
+        self.held = {"engine-held"}
+
+    def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        if inputs["name"] == "engine-slow":
+            self.creating.set()
+            assert self.go_on.wait(60)
+        return super().create(inputs, configuration)
+
+    def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
+        if resource_id in self.held:
+            raise RefusedError(f"deleting CloudWatch Logs Log Group ({resource_id}): the cloud says no")
+        super().delete(resource_id, state, configuration)
+
+
+@pytest.fixture
+def slow(
+    in_force: None,  # noqa: ARG001 - what it sets is changed here
+    amazon: Amazon,
+    serve_provider: Callable[[Provider], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> _Slow:
+    """Stacks that are made from now on meet this one for log groups."""
+    slow = _Slow(amazon)
+    types = aws_resources.resources(amazon) | {LOG_GROUP: slow}
+    port = serve_provider(StandInProvider(types, aws_resources.CONFIGURATION))
+    monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"aws:{port}")
+    return slow
+
+
+def test_an_interrupt_lets_creates_in_flight_finish(
+    slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon, tmp_path: Path
+) -> None:
+    def program() -> None:
+        opts = options()
+        first = aws.cloudwatch.LogGroup("slow", name="engine-slow", opts=opts)
+        after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[first]))
+        aws.cloudwatch.LogGroup("next", name="engine-next", opts=after)
+
+    stack, events = new_stack(), list[StackEvent]()
+    with ThreadPoolExecutor(1) as threads:
+        coming_up = threads.submit(stack.up, program, events.append)
+        assert slow.creating.wait(60)
+        stack.interrupt()
+        stack.interrupt()  # A second one must not reach the CLI: it would leave the create's outcome unknown.
+        slow.go_on.set()
+        with pytest.raises(StackError) as raised:
+            coming_up.result(120)
+    assert raised.value.brief == "The test0 stack did not come up"
+    assert raised.value.details == "update canceled"
+    assert raised.value.resolution == f"the engine's own log is in {tmp_path / 'test0' / 'log'}."
+    assert [(event.kind, event.name) for event in events if event.name] == [("creating", "slow"), ("created", "slow")]
+    assert in_the_cloud(amazon) == {"slow"}
+    gone: list[StackEvent] = []
+    stack.destroy(gone.append)
+    assert [(event.kind, event.name) for event in gone] == [("deleting", "slow"), ("deleted", "slow")]
+    assert in_the_cloud(amazon) == set()
+
+
+def test_an_interrupt_before_the_stack_comes_up(new_stack: Callable[[], Stack], amazon: Amazon) -> None:
+    stack = new_stack()
+    stack.interrupt()
+    with pytest.raises(StackError):
+        stack.up(log_groups("never"), lambda _: None)
+    assert in_the_cloud(amazon) == set()
+    stack.destroy(lambda _: None)
+
+
+def test_destroy_of_a_stack_that_never_was(new_stack: Callable[[], Stack]) -> None:
+    events: list[StackEvent] = []
+    new_stack().destroy(events.append)
+    assert events == []
+
+
+def test_destroy_twice(new_stack: Callable[[], Stack]) -> None:
+    stack = new_stack()
+    stack.up(log_groups("once"), lambda _: None)
+    stack.destroy(lambda _: None)
+    events: list[StackEvent] = []
+    stack.destroy(events.append)
+    assert events == []
+
+
+def test_destroy_goes_on_after_a_refusal(
+    slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon, tmp_path: Path
+) -> None:
+    stack = new_stack()
+    stack.up(log_groups("a", "held", "z"), lambda _: None)
+    events: list[StackEvent] = []
+    with pytest.raises(StackError) as raised:
+        stack.destroy(events.append)
+    assert str(raised.value) == (
+        "The test0 stack was not destroyed\n"
+        "  held: deleting CloudWatch Logs Log Group (engine-held): the cloud says no\n"
+        f"To fix it: the engine's own log is in {tmp_path / 'test0' / 'log'}."
+    )
+    assert sorted(event.name for event in events if event.kind == "deleted") == ["a", "z"]
+    assert [event.name for event in events if event.kind == "failed"] == ["held"]
+    assert in_the_cloud(amazon) == {"held"}
+    slow.held.clear()
+    stack.destroy(lambda _: None)
+    assert in_the_cloud(amazon) == set()
+
+
+def test_a_failure_names_each_resource_and_the_log(new_stack: Callable[[], Stack], tmp_path: Path) -> None:
+    def program() -> None:
+        aws.iam.RolePolicy("permissions", role="hop-nobody", policy="{}", name="p", opts=options())
+
+    with pytest.raises(StackError) as raised:
+        new_stack().up(program, lambda _: None)
+    assert str(raised.value) == (
+        "The test0 stack did not come up\n"
+        "  permissions: putting IAM Role (hop-nobody) Policy (p): An error occurred (NoSuchEntity) when calling the "
+        "PutRolePolicy operation: Role hop-nobody not found\n"
+        f"To fix it: the engine's own log is in {tmp_path / 'test0' / 'log'}."
+    )
+    assert raised.value.exit_code == 1
+    assert "Role hop-nobody not found" in "".join(path.read_text() for path in (tmp_path / "test0" / "log").iterdir())
+
+
+def test_a_failed_stack_keeps_what_was_made_until_destroy(new_stack: Callable[[], Stack], amazon: Amazon) -> None:
+    def program() -> None:
+        opts = options()
+        made = aws.cloudwatch.LogGroup("made", name="engine-made", opts=opts)
+        aws.iam.RolePolicy("permissions", role=made.name, policy="{}", opts=opts)
+
+    stack = new_stack()
+    with pytest.raises(StackError):
+        stack.up(program, lambda _: None)
+    assert in_the_cloud(amazon) == {"made"}
+    stack.destroy(lambda _: None)
+    assert in_the_cloud(amazon) == set()
+
+
+def test_the_callers_pulumi_variables_do_not_steer_us(
+    *,
+    in_force: None,  # noqa: ARG001 - so that new_stack does not come first
+    monkeypatch: pytest.MonkeyPatch,
+    new_stack: Callable[[], Stack],
+    amazon: Amazon,
+    session_folder: Path,
+    tmp_path: Path,
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("PULUMI_BACKEND_URL", elsewhere.as_uri())
+    monkeypatch.setenv("PULUMI_HOME", str(elsewhere))
+    monkeypatch.setenv("PULUMI_STACK", "theirs")
+    monkeypatch.setenv("PULUMI_PREFER_YARN", "no such boolean")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "theirs")
+    monkeypatch.setenv("PULUMI_SKIP_CHECKPOINTS", "true")
+    stack = new_stack()
+    stack.up(log_groups("steady"), lambda _: None)
+    assert list(elsewhere.iterdir()) == []
+    states = (session_folder / "state" / ".pulumi" / "stacks" / "cloud-hopping").glob(f"{stack._stack_name}.json*")
+    assert len(list(states)) >= 1
+    stack.destroy(lambda _: None)
+    assert in_the_cloud(amazon) == set()

@@ -1,0 +1,364 @@
+"""The whole run as a user starts it: a process, the real engine, the stand-in clouds."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.pulumi_cli import Cli
+
+CHECKOUT = Path(__file__).parents[2]
+NOAA = Path(os.environ.get("NOAA_PARQUET", CHECKOUT.parent / "shared" / "data" / "noaa_storms_1950_1995.parquet"))
+RUN_ID = r"[0-9]{8}-[0-9]{6}-[a-z0-9]{6}"
+MARCH = {
+    "4": 1, "10": 1, "11": 1, "12": 3, "16": 1, "20": 3, "21": 1, "23": 1, "25": 11, "27": 2, "28": 1, "30": 1
+}  # fmt: skip
+
+
+class Machine:
+    """A user's machine: a home and a working directory of its own, the CLI on PATH."""
+
+    def __init__(self, cli: Cli, home: Path, folder: Path) -> None:
+        self.home = home
+        self.folder = folder
+        self.checkout = CHECKOUT
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "ORCHESTRATOR_"))}
+        self._environment = kept | {
+            "ORCHESTRATOR_HOME": str(home),
+            "PATH": f"{cli.executable.parent}{os.pathsep}{os.environ['PATH']}",
+            # What a caller may have set must neither leak into a rehearsal nor steer the engine.
+            "AWS_PROFILE": "nobody",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "PULUMI_BACKEND_URL": "file:///nowhere",
+        }
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", *arguments],
+            cwd=self.folder,
+            env=self._environment | {"PYTHONPATH": str(self.checkout)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
+        stdout, stderr = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def orchestrate(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return self.finish(self.start(*arguments))
+
+    def wait_until(self, process: "subprocess.Popen[str]", text: str) -> None:
+        """Read standard error up to the text; the rest is left for ``finish``."""
+        assert process.stderr is not None
+        for line in process.stderr:
+            if text in line:
+                return
+        pytest.fail(f"the run ended before it said {text!r}")
+
+    def with_own_function(self, source: str, name: str) -> None:
+        """What a user does who replaces a file of the function, in a checkout of his own."""
+        self.checkout = self.folder / "checkout"
+        for part in ("orchestrator", "stacks", "function_code", "config"):
+            shutil.copytree(CHECKOUT / part, self.checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+        (self.checkout / "function_code" / name).write_text(textwrap.dedent(source))
+
+    def results(self) -> list[Path]:
+        return sorted((self.folder / "results").glob("*")) if (self.folder / "results").exists() else []
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def machine(cli: Cli, home: Path, tmp_path: Path) -> Machine:
+    return Machine(cli, home, tmp_path)
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def assert_nothing_left(result: dict[str, Any]) -> None:
+    assert result["remaining"] == []
+    assert result["resources"]["created"] == result["resources"]["destroyed"]
+
+
+def test_the_default_run_draws_the_synthetic_sample_and_leaves_nothing(machine: Machine) -> None:
+    ended = machine.orchestrate("run", "--json")
+    assert ended.returncode == 0, ended.stderr
+    printed = json.loads(ended.stdout)
+    (folder,) = machine.results()
+    assert printed == result_of(folder)
+    assert printed["data_source"] == "stand-in clouds over synthetic sample"
+    assert (printed["status"], printed["exit_code"], printed["mode"]) == ("done", 0, "rehearsal")
+    assert (printed["data_cloud"], printed["compute_cloud"]) == ("gcp", "aws")
+    assert sum(printed["counts"].values()) == printed["rows"] > 0
+    assert printed["resources"] == {"created": 10, "destroyed": 10}
+    assert_nothing_left(printed)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "chart.png", "engine.log", "events.jsonl", "extract.csv", "report.html", "result.json", "summary.md"
+    ]  # fmt: skip
+    assert (folder / "chart.png").read_bytes().startswith(b"\x89PNG")
+    assert [phase["status"] for phase in printed["phases"]] == ["done"] * 14
+    assert "synthetic sample" in ended.stderr
+    assert "\x1b" not in ended.stderr  # Not a terminal: plain lines.
+
+
+def test_the_noaa_reports_give_the_labs_headline(machine: Machine) -> None:
+    if not NOAA.exists():
+        pytest.skip("NOAA's storm reports are not here: set NOAA_PARQUET")
+    ended = machine.orchestrate("run", "--set", f"rehearsal.tables={NOAA}")
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = machine.results()
+    result = result_of(folder)
+    assert result["counts"] == MARCH
+    assert result["rows"] == 27
+    # 46 tables, at least 10 MB each.
+    assert result["bytes_billed"] == 46 * 10 * 2**20
+    assert_nothing_left(result)
+    header, *rows = (folder / "extract.csv").read_text().splitlines()
+    assert header == "event_begin_time,magnitude,month"
+    assert len(rows) == 27
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--set", "compute.cloud=ibm"],
+            """\
+            The settings (CHECKOUT/config/rehearsal.yaml and what overrides it) have 1 mistake
+              --set compute.cloud: expected "aws"; got "ibm"
+            To fix it: correct it; config/rehearsal.yaml is a complete example.
+            """,
+        ),
+        (
+            ["--config", "CHECKOUT/config/nowhere.yaml"],
+            """\
+            CHECKOUT/config/nowhere.yaml does not exist
+              It was to be the config.
+            To fix it: name a config that exists: CHECKOUT/config/aws.yaml is the nearest, \
+            config/rehearsal.yaml is the default.
+            """,
+        ),
+        (
+            ["--set", "results=/proc/nowhere"],
+            """\
+            The results cannot be written to /proc/nowhere
+              No such file or directory: /proc/nowhere
+            To fix it: choose a folder that you can write: --set results=PATH
+            """,
+        ),
+    ],
+)
+def test_a_mistake_in_the_settings_is_told_before_anything_starts(
+    machine: Machine, arguments: list[str], message: str
+) -> None:
+    ended = machine.orchestrate("run", *(argument.replace("CHECKOUT", str(CHECKOUT)) for argument in arguments))
+    assert ended.stderr == textwrap.dedent(message).replace("CHECKOUT", str(CHECKOUT))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert machine.results() == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        (
+            "SELECT event_begin_time FROM `bigquery-public-data.noaa_historic_severe_storms.storm_1950`",
+            "Not found: Table bigquery-public-data:noaa_historic_severe_storms.storm_1950 was not found in location US "
+            "(notFound)",
+        ),
+        (
+            "SELECT event_begin_time FROM `bigquery-public-data.noaa_historic_severe_storms.storms_1957` "
+            "WHERE magnitude = 'large'",
+            "No matching signature for operator = for argument types: FLOAT64, STRING (invalidQuery)",
+        ),
+    ],
+)
+def test_a_query_that_bigquery_does_not_accept_is_refused_in_the_dry_run(
+    machine: Machine, sql: str, message: str
+) -> None:
+    ended = run_query(machine, sql)
+    assert (
+        "BigQuery does not accept the query\n"
+        f"  {message}\n"
+        "To fix it: correct the query, or the values under analysis.parameters.\n"
+        "Nothing was created.\n"
+    ) in ended.stderr
+    assert ended.returncode == 2
+    assert machine.results() == []
+
+
+def test_a_run_that_may_cost_more_than_the_ceiling_is_refused(machine: Machine) -> None:
+    ended = machine.orchestrate("run", "--set", "budget.max_cost_usd=0.001", "--json")
+    assert ended.returncode == 4
+    printed = json.loads(ended.stdout)
+    assert (printed["status"], printed["exit_code"], printed["resources"]["created"]) == ("refused", 4, 0)
+    assert machine.results() == []
+
+
+def test_a_query_that_fails_leaves_nothing(machine: Machine) -> None:
+    ended = run_query(
+        machine,
+        "SELECT event_begin_time, 1 / (magnitude - magnitude) AS magnitude, 3 AS month "
+        "FROM `bigquery-public-data.noaa_historic_severe_storms.storms_*` WHERE magnitude IS NOT NULL",
+    )
+    result = only_result(machine)
+    assert ended.returncode == result["exit_code"] == 1, ended.stderr
+    assert result["error"] == "The query failed\n  division by zero: 1 / 0 (invalidQuery)"
+    assert_nothing_left(result)
+
+
+def test_a_query_over_the_bytes_allowed_leaves_nothing(machine: Machine) -> None:
+    ended = machine.orchestrate("run", "--set", "data.max_bytes_billed=10 MiB")
+    result = only_result(machine)
+    assert ended.returncode == result["exit_code"] == 1, ended.stderr
+    assert result["error"].startswith(
+        "The query failed\n  Query exceeded limit for bytes billed: 10485760. 104857600 or higher required."
+    )
+    assert_nothing_left(result)
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "message"),
+    [
+        (
+            """
+            def analyse(csv, *, title):
+                raise ValueError("too much hail")
+            """,
+            "analysis.py",
+            "[ERROR] ValueError: too much hail",
+        ),
+        (
+            """
+            def handler(event, context):
+                return {"statusCode": 500, "body": "no hail today"}
+            """,
+            "aws_main.py",
+            "The function answered 500",
+        ),
+        (
+            """
+            import time
+
+            def handler(event, context):
+                time.sleep(60)
+            """,
+            "aws_main.py",
+            "Task timed out after 3.00 seconds",
+        ),
+        (
+            """
+            def handler(event, context):
+                return {"counts": {}, "rows": 1}
+            """,
+            "aws_main.py",
+            "The function's answer is not what it should be\n  KeyError: 'chart_png'.",
+        ),
+    ],
+)
+def test_a_function_that_fails_is_told_with_its_log_and_leaves_nothing(
+    machine: Machine, source: str, file: str, message: str
+) -> None:
+    machine.with_own_function(source, file)
+    ended = machine.orchestrate("run", "--set", "compute.timeout=3 s")
+    result = only_result(machine)
+    assert ended.returncode == result["exit_code"] == 1, ended.stderr
+    assert message in result["error"]
+    assert [phase["name"] for phase in result["phases"] if phase["status"] == "failed"] == ["function"]
+    assert_nothing_left(result)
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "code"),
+    [
+        ("clouds: started", signal.SIGINT, 130),
+        ("data stack: started", signal.SIGTERM, 143),
+        ("compute stack: started", signal.SIGINT, 130),
+        ("function: started", signal.SIGTERM, 143),
+        ("destroy compute stack: started", signal.SIGINT, 0),
+    ],
+)
+def test_a_signal_ends_the_run_and_leaves_nothing(
+    machine: Machine, moment: str, number: signal.Signals, code: int
+) -> None:
+    process = machine.start("run")
+    machine.wait_until(process, moment)
+    process.send_signal(number)
+    ended = machine.finish(process)
+    result = only_result(machine)
+    assert ended.returncode == result["exit_code"] == code, ended.stderr
+    if code:
+        assert result["status"] == "interrupted"
+        assert result["error"] == f"The run was interrupted by {number.name}"
+    assert_nothing_left(result)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_what_a_killed_run_left_is_recovered(machine: Machine, number: signal.Signals) -> None:
+    process = machine.start("run")
+    machine.wait_until(process, "compute stack: started")
+    process.send_signal(number)
+    if number is signal.SIGINT:  # A second one leaves at once.
+        machine.wait_until(process, "Stopping: ")
+        process.send_signal(number)
+    ended = machine.finish(process)
+    assert ended.returncode == (3 if number is signal.SIGINT else -signal.SIGKILL), ended.stderr
+    (folder,) = machine.results()
+    assert not (folder / "result.json").exists()
+    recovered = machine.orchestrate("recover", folder.name)
+    assert recovered.returncode == 0, recovered.stderr
+    assert recovered.stderr.endswith(f"0 left of run {folder.name}.\n")
+    assert "destroy compute stack: done" in recovered.stderr
+    again = machine.orchestrate("recover", folder.name)
+    assert (again.returncode, again.stderr) == (0, f"0 left of run {folder.name}.\n")
+
+
+def test_a_live_run_is_not_recovered(machine: Machine) -> None:
+    process = machine.start("run")
+    machine.wait_until(process, "data stack: started")
+    (folder,) = machine.results()
+    refused = machine.orchestrate("recover", folder.name)
+    ended = machine.finish(process)
+    assert (ended.returncode, refused.returncode) == (0, 2)
+    assert refused.stderr == (
+        f"Run {folder.name} may still be running\n"
+        f"  its process {process.pid} is alive\n"
+        "To fix it: wait for it, or end it, and try again there.\n"
+    )
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(machine: Machine) -> None:
+    processes = [machine.start("run"), machine.start("run", "--set", "analysis.parameters.month=4")]
+    for process in processes:
+        ended = machine.finish(process)
+        assert ended.returncode == 0, ended.stderr
+    for folder in machine.results():
+        assert_nothing_left(result_of(folder))
+    assert len(machine.results()) == 2
+
+
+def run_query(machine: Machine, sql: str) -> "subprocess.CompletedProcess[str]":
+    """A run with a query of the user's own, and a config for it."""
+    (machine.folder / "query.sql").write_text(sql)
+    config = machine.folder / "own.yaml"
+    config.write_text("compute: {cloud: aws}\nanalysis: {query: query.sql, title: Own}\n")
+    return machine.orchestrate("run", "--config", str(config))
+
+
+def only_result(machine: Machine) -> dict[str, Any]:
+    (folder,) = machine.results()
+    return result_of(folder)

@@ -1,0 +1,47 @@
+"""Names: deterministic from the run id, valid in every cloud."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from stacks.naming import RUN_ID_PATTERN, Names, new_run_id
+
+RUN_ID = "20261123-174205-k3x9qz"
+
+
+def test_a_run_id_is_its_time_in_utc_and_chance() -> None:
+    now = datetime(2026, 11, 24, 1, 42, 5, tzinfo=timezone(timedelta(hours=8)))
+    ids = {new_run_id(now) for _ in range(100)}
+    assert len(ids) == 100
+    assert {run_id[:16] for run_id in ids} == {"20261123-174205-"}
+    assert all(RUN_ID_PATTERN.fullmatch(run_id) for run_id in ids)
+    assert {len(run_id) for run_id in ids} == {22}
+
+
+def test_everything_follows_from_the_run_id() -> None:
+    names = Names(RUN_ID)
+    assert names.prefix == "hop-20261123-174205-k3x9qz"
+    assert names.dataset == "hop_20261123_174205_k3x9qz"
+    assert names.started == datetime(2026, 11, 23, 17, 42, 5, tzinfo=UTC)
+    assert names.tags == {"run-id": RUN_ID, "managed-by": "cloud-hopping", "expires-at": "20261123t184205z"}
+
+
+def test_names_and_labels_fit_the_clouds() -> None:
+    names = Names(RUN_ID)
+    # https://cloud.google.com/storage/docs/buckets#naming, https://cloud.google.com/resource-manager/docs/labels-overview
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", f"{names.prefix}-extract")
+    assert re.fullmatch(r"[A-Za-z0-9_]{1,1024}", names.dataset)
+    for key, value in names.tags.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key)
+        assert re.fullmatch(r"[a-z0-9_-]{0,63}", value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "20261123-174205-k3x9q", "20261123-174205-K3X9QZ", "20261123-174205-k3x9qz\n", "../20261123-174205-k3x9qz"],
+)
+def test_what_is_no_run_id(text: str) -> None:
+    with pytest.raises(ValueError, match="run id") as raised:
+        Names(text)
+    assert str(raised.value) == f"not a run id: {text!r}"
