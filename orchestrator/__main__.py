@@ -6,7 +6,9 @@ import sys
 def main() -> int:
     """The exit code; README.md lists them."""
     if sys.platform == "win32":
-        sys.stderr.write("The orchestrator runs on Linux and macOS. On Windows, use WSL: https://learn.microsoft.com/windows/wsl/\n")
+        sys.stderr.write(
+            "The orchestrator runs on Linux and macOS. On Windows, use WSL: https://learn.microsoft.com/windows/wsl/\n"
+        )
         return 2
     # Only now: the commands need fcntl and signals that Windows does not have.
     from orchestrator.cli import app  # noqa: PLC0415

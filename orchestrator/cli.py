@@ -37,7 +37,8 @@ def orchestrator() -> None:
 def run(
     config: Annotated[Path, typer.Option("--config", "-c", help="The config file.")] = settings.DEFAULT_CONFIG,
     overrides: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as compute.region=eu-west-1.")
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as compute.region=eu-west-1."),
     ] = [],  # noqa: B006 - Typer copies it
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -72,7 +73,9 @@ def recover(run_id: Annotated[str, typer.Argument(help="The run, such as 2026112
     """Finish a run that was killed: destroy what is left of it, and ask the clouds."""
     home = Home.locate(os.environ)
     if not RUN_ID_PATTERN.fullmatch(run_id):
-        raise UsageError(f"{run_id} is not a run id", resolution="name a folder of results/, such as 20261123-174205-k3x9qz.")
+        raise UsageError(
+            f"{run_id} is not a run id", resolution="name a folder of results/, such as 20261123-174205-k3x9qz."
+        )
     with Console(sys.stderr) as console:
         finish_run(run_id, home=home, console=console)
         console.note(f"0 left of run {run_id}.")

@@ -24,6 +24,7 @@ from orchestrator.report import Phase, Result, banners, count_bars, headline, le
 
 _NAME_WIDTH = 18
 _FRAMES_PER_SECOND = 10
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Console:
         self._rich = _Terminal(file=cast("TextIO", tolerant), force_terminal=on_terminal, force_interactive=on_terminal)
         self._signs = _UNICODE if tolerant.can_write("✓✗█…" + _UNICODE.spinner) else _ASCII
         self._running = _RunningPhases(self._signs, clock)
+        self._clock = clock
+        self._last_lines: dict[str, float] = {}  # By phase, where there is no terminal: when it last said something.
         self._live: Live | None = None
         if on_terminal:
             self._live = Live(
@@ -102,17 +105,26 @@ class Console:
         if self._live:
             self._live.refresh()
         else:
+            self._last_lines[name] = self._clock()
             self._print(f"{name}: started")
 
     def phase_detail(self, name: str, detail: str) -> None:
-        """Say how far a phase is ("5 of 9 resources"), on its live line only; nothing when it has ended."""
+        """Say how far a phase is ("5 of 9 resources"); nothing when it has ended.
+
+        On its live line; where there is no terminal, as a line of its own at most every half minute: a log that stands
+        still for the minutes of a build looks dead.
+        """
         self._running.detail(visible(name), _one_line(detail))
         if self._live:
             self._live.refresh()
+        elif self._clock() - self._last_lines.get(name, self._clock()) >= _SECONDS_BETWEEN_LINES:
+            self._last_lines[name] = self._clock()
+            self._print(f"{name}: {_one_line(detail)}")
 
     def phase_ended(self, phase: Phase) -> None:
         """End a phase, or say of one that never started that it was skipped."""
         self._running.end(phase.name)
+        self._last_lines.pop(phase.name, None)
         reason = _one_line(phase.reason or "")
         if self._live:
             sign, style = self._signs.ended[phase.status]

@@ -8,9 +8,11 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from semver import VersionInfo
 
 from orchestrator.errors import UsageError
 from orchestrator.home import Home
+from orchestrator.stop import Stop
 
 # Events over gRPC, and destroy of inline programs (ours are all inline), need this much.
 OLDEST = VersionInfo(3, 206, 0)
@@ -28,6 +31,8 @@ _SOURCE = Path(__file__).parents[1] / "tools" / "pulumi-cli"
 _MODULE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 _INSTALL_SECONDS = 300
+_BUILD_SECONDS = 3600
+_ASK_AGAIN_SECONDS = 0.25
 _INSTALL = "import sys; from pulumi.automation import PulumiCommand; PulumiCommand.install(root=sys.argv[1])"
 
 
@@ -39,10 +44,10 @@ class Cli:
     version: VersionInfo
 
 
-def find(home: Home, progress: Callable[[str], None]) -> Cli:
+def find(home: Home, progress: Callable[[str], None], stop: Stop) -> Cli:
     """The first CLI that fits, installed or built if there is none; a UsageError says what to install.
 
-    ``progress`` gets short texts for a person: a build takes minutes.
+    ``progress`` gets short texts for a person: a build takes minutes. A ``stop`` ends it, and nothing stays half-made.
     """
     wanted = VersionInfo.parse(installed_version("pulumi"))
     reasons: list[str] = []
@@ -54,7 +59,7 @@ def find(home: Home, progress: Callable[[str], None]) -> Cli:
         if cli:
             return cli
     root = home.folder("pulumi") / str(wanted)
-    with _locked(home.folder("pulumi") / "lock", progress):
+    with _locked(home.folder("pulumi") / "lock", progress, stop):
         if root.exists():
             cli = _check(root / "bin" / "pulumi", reasons, where="In the home")
             if cli:
@@ -62,7 +67,8 @@ def find(home: Home, progress: Callable[[str], None]) -> Cli:
             shutil.rmtree(root)
         for provide, where in ((_install, "Official installer"), (_build, "Build from source")):
             with tempfile.TemporaryDirectory(dir=root.parent, prefix="new-") as draft:
-                reason = provide(Path(draft), wanted, progress)
+                reason = provide(Path(draft), wanted, progress, stop)
+                stop.check()
                 if reason is not None:
                     reasons.append(f"{where}: {reason}")
                     continue
@@ -104,36 +110,28 @@ def _check(executable: Path, reasons: list[str], *, where: str) -> Cli | None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
+def _locked(path: Path, progress: Callable[[str], None], stop: Stop) -> Iterator[None]:
     """One process at a time installs or builds; the others wait for it."""
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("waiting for another run that installs the Pulumi CLI")
-            fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress("waiting for another run that installs the Pulumi CLI")
+                stop.requested.wait(_ASK_AGAIN_SECONDS)
+                stop.check()
+            else:
+                break
         yield
 
 
-def _install(root: Path, wanted: VersionInfo, progress: Callable[[str], None]) -> str | None:
+def _install(root: Path, wanted: VersionInfo, progress: Callable[[str], None], stop: Stop) -> str | None:
     """Pulumi's own installer, in a process of its own so that a dead network cannot hang the run; why it failed."""
     progress(f"installing the Pulumi CLI {wanted}")
-    try:
-        subprocess.run(
-            [sys.executable, "-c", _INSTALL, str(root)],
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_SECONDS,
-            check=True,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {_INSTALL_SECONDS} s."
-    except subprocess.CalledProcessError as error:
-        return _last_line(error.stderr)
-    return None
+    return _run([sys.executable, "-c", _INSTALL, str(root)], root, _INSTALL_SECONDS, lambda _count: None, stop)
 
 
-def _build(root: Path, wanted: VersionInfo, progress: Callable[[str], None]) -> str | None:
+def _build(root: Path, wanted: VersionInfo, progress: Callable[[str], None], stop: Stop) -> str | None:
     """Build from the pinned Go module; why it failed."""
     go = shutil.which("go")
     if go is None:
@@ -142,15 +140,64 @@ def _build(root: Path, wanted: VersionInfo, progress: Callable[[str], None]) -> 
         return f"{_SOURCE} is missing; run from a checkout."
     started = time.monotonic()
     progress(f"building the Pulumi CLI {wanted} from source, once: about 7 minutes on two cores")
+
+    def say(packages: int) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - started), 60)
+        progress(f"building the Pulumi CLI, once: {packages} packages, {minutes}:{seconds:02} of about 7 minutes")
+
     flags = f"-s -w -X {_VERSION_VARIABLE}=v{wanted}"
-    command = [go, "build", "-v", "-ldflags", flags, "-o", str(root / "bin" / "pulumi"), _MODULE]
+    command = [
+        go,
+        "build",
+        "-v",
+        "-ldflags",
+        flags,
+        "-o",
+        str(root / "bin" / "pulumi"),
+        _MODULE,
+    ]  # -v: one line a package
+    return _run(command, _SOURCE, _BUILD_SECONDS, say, stop)
+
+
+def _run(command: list[str], folder: Path, seconds: int, on_line: Callable[[int], None], stop: Stop) -> str | None:
+    """Run a child that the deadline or a stop ends, with all that it started; why it failed.
+
+    ``on_line`` gets the number of lines written so far, at each one.
+    """
     lines: list[str] = []
-    with subprocess.Popen(command, cwd=_SOURCE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as build:
-        for line in build.stderr or ():
-            lines.append(line)  # -v names each package as it is compiled.
-            minutes, seconds = divmod(int(time.monotonic() - started), 60)
-            progress(f"building the Pulumi CLI, once: {len(lines)} packages, {minutes}:{seconds:02} of about 7 minutes")
-    return None if build.returncode == 0 else _last_line("".join(lines))
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        late = threading.Event()
+
+        def too_late() -> None:
+            late.set()
+            _end(child)
+
+        deadline = threading.Timer(seconds, too_late)
+        deadline.daemon = True
+        deadline.start()
+        stop.on_request(lambda: _end(child))
+        for line in child.stdout or ():
+            lines.append(line)
+            on_line(len(lines))
+    deadline.cancel()
+    if late.is_set():
+        return f"no end within {seconds} s."
+    return None if child.returncode == 0 else _last_line("".join(lines))
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    """End a child and what it started: they are one session."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
 
 
 def _last_line(text: str) -> str:

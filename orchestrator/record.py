@@ -85,7 +85,11 @@ class Record:
 
     def _versions(self) -> dict[str, str]:
         cli = {"pulumi CLI": self.cli_version} if self.cli_version else {}
-        return cli | {name: version(name) for name in _SDKS} | {"python": platform.python_version(), "platform": sys.platform}
+        return (
+            cli
+            | {name: version(name) for name in _SDKS}
+            | {"python": platform.python_version(), "platform": sys.platform}
+        )
 
     def _write_events(self) -> None:
         with (self.directory / "events.jsonl").open("w") as file:

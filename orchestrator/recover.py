@@ -13,6 +13,7 @@ from orchestrator.home import Home
 from orchestrator.journal import Journal
 from orchestrator.phases import Phases
 from orchestrator.settings import Settings
+from orchestrator.stop import Stop
 from orchestrator.teardown import Teardown
 from stacks.naming import Names
 
@@ -40,7 +41,7 @@ def recover(run_id: str, *, home: Home, console: Console) -> None:
         return
     with environment.in_force():
         with phases.phase("Pulumi CLI") as detail:
-            cli = pulumi_cli.find(home, detail)
+            cli = pulumi_cli.find(home, detail, Stop())
         backend = Backend(journal.entry.backend_url, home.passphrase(os.environ))
         teardown = Teardown()
         for name, status in journal.entry.stacks.items():

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator import cost, package, proof, pulumi_cli, rehearsal
 from orchestrator.clouds import LIVE, Answer, ComputeCloud, Environment
@@ -65,7 +65,7 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
     names, phase = record.names, record.phases.phase
     with ExitStack() as surroundings:
         with phase("Pulumi CLI") as detail:
-            cli = pulumi_cli.find(home, detail)
+            cli = pulumi_cli.find(home, detail, stop)
             record.cli_version = str(cli.version)
         with phase("clouds"):
             environment = surroundings.enter_context(_clouds(settings, home, names.run_id))
@@ -108,16 +108,18 @@ def _both_stacks(this: _Run) -> Answer:
     """Bring up both stacks side by side and call the function; the first failure stops both."""
     extract: Future[ExtractFile] = Future()
     this.stop.on_request(lambda: _fail(extract, OrchestratorError("The run is stopping")))
-    sides = [_spawn(lambda: _data_side(this, extract)), _spawn(lambda: _compute_side(this, extract))]
+    data_side = _spawn(lambda: _data_side(this, extract))
+    compute_side = _spawn(lambda: _compute_side(this, extract))
+    sides: list[Future[Any]] = [data_side, compute_side]
     ended, _ = wait(sides, return_when=FIRST_EXCEPTION)
-    failures = [side.exception() for side in sides if side in ended and side.exception()]
-    if failures:
+    failed = next((side for side in sides if side in ended and side.exception()), None)
+    if failed:
         this.stop.request()
         wait(sides)
         if this.stop.signal_number is not None:
             this.stop.check()
-        raise failures[0]  # type: ignore[misc]
-    return sides[1].result()  # type: ignore[return-value]
+        failed.result()
+    return compute_side.result()
 
 
 def _data_side(this: _Run, extract: "Future[ExtractFile]") -> None:

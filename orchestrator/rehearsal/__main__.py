@@ -90,7 +90,7 @@ def _announce(folder: Path, environment: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:4], *[None] * (4 - len(sys.argv))))  # type: ignore[arg-type]
+        asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:4], *[None] * (4 - len(sys.argv))))
     except OrchestratorError as error:
         # For the run to show: it reads our standard error when we end before we are ready.
         sys.exit(str(error))

@@ -93,7 +93,9 @@ class StandInProvider(Provider):
     async def check_config(self, request: CheckRequest) -> CheckResponse:
         """Refuse provider arguments that the stand-in would ignore."""
         unknown = set(request.new_inputs) - set(self._configuration) - {"version"}
-        failures = [CheckFailure(key, "the rehearsal's stand-in does not know this argument") for key in sorted(unknown)]
+        failures = [
+            CheckFailure(key, "the rehearsal's stand-in does not know this argument") for key in sorted(unknown)
+        ]
         return CheckResponse(inputs=request.new_inputs, failures=failures)
 
     async def configure(self, request: ConfigureRequest) -> ConfigureResponse:

@@ -36,6 +36,7 @@ from orchestrator.rehearsal.aws import Amazon
 from orchestrator.rehearsal.function_url import FunctionHost
 from orchestrator.rehearsal.gcp import GoogleCloud
 from orchestrator.rehearsal.provider import StandInProvider, serve
+from orchestrator.stop import Stop
 from orchestrator.rehearsal.sample import PublicTables
 from stacks.naming import Names, new_run_id
 
@@ -63,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def cli() -> Cli:
     """The one thing that comes from the real home: building it takes minutes."""
-    return pulumi_cli.find(Home.locate(os.environ), lambda _: None)
+    return pulumi_cli.find(Home.locate(os.environ), lambda _: None, Stop())
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.clouds import Remaining
 from orchestrator.clouds import gcp as module
-from orchestrator.clouds.gcp import GoogleData, QueryOutcome
+from orchestrator.clouds.gcp import DryRun, GoogleData, QueryOutcome
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.query import Query, Scalar
 from orchestrator.rehearsal import cloud_storage_rest
@@ -72,7 +72,7 @@ def test_the_known_answer_on_real_reports(
 ) -> None:
     make_stack(start_google(noaa_parquet))
     google, query = data(), ask(HAIL, state="Texas", county="TRAVIS", month=3)
-    assert google.dry_run(query) == 11_046_875
+    assert google.dry_run(query) == DryRun(bytes_processed=11_046_875, tables=46)
     outcome = google.query(query, dataset="hop", max_bytes_billed=GIB, cancelled=go_on)
     # 46 tables, at least 10 MiB each.
     assert outcome == QueryOutcome("rehearsal-project.hop.result", 27, 11_046_875, 460 << 20)

@@ -93,6 +93,15 @@ class _Slow(LogGroup):
         super().delete(resource_id, state, configuration)
 
 
+class _Provider(StandInProvider):
+    """Tells when the engine has asked to stop."""
+
+    asked_to_stop = threading.Event()
+
+    async def cancel(self) -> None:
+        self.asked_to_stop.set()
+
+
 @pytest.fixture
 def slow(
     in_force: None,  # noqa: ARG001 - what it sets is changed here
@@ -103,7 +112,8 @@ def slow(
     """Stacks that are made from now on meet this one for log groups."""
     slow = _Slow(amazon)
     types = aws_resources.resources(amazon) | {LOG_GROUP: slow}
-    port = serve_provider(StandInProvider(types, aws_resources.CONFIGURATION))
+    _Provider.asked_to_stop.clear()
+    port = serve_provider(_Provider(types, aws_resources.CONFIGURATION))
     monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"aws:{port}")
     return slow
 
@@ -122,6 +132,7 @@ def test_an_interrupt_lets_creates_in_flight_finish(
         coming_up = threads.submit(stack.up, program, events.append)
         assert slow.creating.wait(60)
         stack.interrupt()
+        assert _Provider.asked_to_stop.wait(60)
         stack.interrupt()  # A second one must not reach the CLI: it would leave the create's outcome unknown.
         slow.go_on.set()
         with pytest.raises(StackError) as raised:
@@ -164,9 +175,17 @@ def test_destroy_twice(new_stack: Callable[[], Stack]) -> None:
 def test_destroy_goes_on_after_a_refusal(
     slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon, tmp_path: Path
 ) -> None:
-    stack = new_stack()
-    stack.up(log_groups("a", "held", "z"), lambda _: None)
+    def program() -> None:
+        opts = options()
+        # Destroyed in two waves: what depends on something, and then that.
+        for first, then in (("under-held", "held"), ("under-free", "free")):
+            under = aws.cloudwatch.LogGroup(first, name=f"engine-{first}", opts=opts)
+            over = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[under]))
+            aws.cloudwatch.LogGroup(then, name=f"engine-{then}", opts=over)
+
     events: list[StackEvent] = []
+    stack = new_stack()
+    stack.up(program, lambda _: None)
     with pytest.raises(StackError) as raised:
         stack.destroy(events.append)
     assert str(raised.value) == (
@@ -174,9 +193,9 @@ def test_destroy_goes_on_after_a_refusal(
         "  held: deleting CloudWatch Logs Log Group (engine-held): the cloud says no\n"
         f"To fix it: the engine's own log is in {tmp_path / 'test0' / 'log'}."
     )
-    assert sorted(event.name for event in events if event.kind == "deleted") == ["a", "z"]
+    assert [event.name for event in events if event.kind == "deleted"] == ["free", "under-free"]
     assert [event.name for event in events if event.kind == "failed"] == ["held"]
-    assert in_the_cloud(amazon) == {"held"}
+    assert in_the_cloud(amazon) == {"held", "under-held"}
     slow.held.clear()
     stack.destroy(lambda _: None)
     assert in_the_cloud(amazon) == set()
@@ -225,10 +244,8 @@ def test_the_callers_pulumi_variables_do_not_steer_us(
     elsewhere.mkdir()
     monkeypatch.setenv("PULUMI_BACKEND_URL", elsewhere.as_uri())
     monkeypatch.setenv("PULUMI_HOME", str(elsewhere))
-    monkeypatch.setenv("PULUMI_STACK", "theirs")
-    monkeypatch.setenv("PULUMI_PREFER_YARN", "no such boolean")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "theirs")
-    monkeypatch.setenv("PULUMI_SKIP_CHECKPOINTS", "true")
+    monkeypatch.setenv("PULUMI_OPTION_EXPECT_NO_CHANGES", "true")
     stack = new_stack()
     stack.up(log_groups("steady"), lambda _: None)
     assert list(elsewhere.iterdir()) == []

@@ -16,7 +16,7 @@ from orchestrator.pulumi_cli import Cli
 
 CHECKOUT = Path(__file__).parents[2]
 NOAA = Path(os.environ.get("NOAA_PARQUET", CHECKOUT.parent / "shared" / "data" / "noaa_storms_1950_1995.parquet"))
-RUN_ID = r"[0-9]{8}-[0-9]{6}-[a-z0-9]{6}"
+STORMS = "bigquery-public-data.noaa_historic_severe_storms.storms_*"
 MARCH = {
     "4": 1, "10": 1, "11": 1, "12": 3, "16": 1, "20": 3, "21": 1, "23": 1, "25": 11, "27": 2, "28": 1, "30": 1
 }  # fmt: skip
@@ -65,12 +65,12 @@ class Machine:
                 return
         pytest.fail(f"the run ended before it said {text!r}")
 
-    def with_own_function(self, source: str, name: str) -> None:
-        """What a user does who replaces a file of the function, in a checkout of his own."""
+    def with_own_handler(self, source: str) -> None:
+        """What a user does who replaces a part of the function, in a checkout of his own."""
         self.checkout = self.folder / "checkout"
         for part in ("orchestrator", "stacks", "function_code", "config"):
             shutil.copytree(CHECKOUT / part, self.checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
-        (self.checkout / "function_code" / name).write_text(textwrap.dedent(source))
+        (self.checkout / "function_code" / "aws_main.py").write_text(textwrap.dedent(source))
 
     def results(self) -> list[Path]:
         return sorted((self.folder / "results").glob("*")) if (self.folder / "results").exists() else []
@@ -87,7 +87,7 @@ def machine(cli: Cli, home: Path, tmp_path: Path) -> Machine:
 
 
 def result_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "result.json").read_text())
+    return dict(json.loads((folder / "result.json").read_text()))
 
 
 def assert_nothing_left(result: dict[str, Any]) -> None:
@@ -176,13 +176,11 @@ def test_a_mistake_in_the_settings_is_told_before_anything_starts(
     ("sql", "message"),
     [
         (
-            "SELECT event_begin_time FROM `bigquery-public-data.noaa_historic_severe_storms.storm_1950`",
-            "Not found: Table bigquery-public-data:noaa_historic_severe_storms.storm_1950 was not found in location US "
-            "(notFound)",
+            f"SELECT event_begin_time FROM `{STORMS.replace('storms_*', 'storm_1950')}`",
+            "Not found: Table bigquery-public-data:noaa_historic_severe_storms.storm_1950 was not found in location US (notFound)",
         ),
         (
-            "SELECT event_begin_time FROM `bigquery-public-data.noaa_historic_severe_storms.storms_1957` "
-            "WHERE magnitude = 'large'",
+            f"SELECT event_begin_time FROM `{STORMS}` WHERE magnitude = 'large'",
             "No matching signature for operator = for argument types: FLOAT64, STRING (invalidQuery)",
         ),
     ],
@@ -212,12 +210,12 @@ def test_a_run_that_may_cost_more_than_the_ceiling_is_refused(machine: Machine) 
 def test_a_query_that_fails_leaves_nothing(machine: Machine) -> None:
     ended = run_query(
         machine,
-        "SELECT event_begin_time, 1 / (magnitude - magnitude) AS magnitude, 3 AS month "
-        "FROM `bigquery-public-data.noaa_historic_severe_storms.storms_*` WHERE magnitude IS NOT NULL",
+        "SELECT event_begin_time, 9223372036854775807 + EXTRACT(MONTH FROM event_begin_time) AS magnitude, 3 AS month "
+        f"FROM `{STORMS}`",
     )
     result = only_result(machine)
     assert ended.returncode == result["exit_code"] == 1, ended.stderr
-    assert result["error"] == "The query failed\n  division by zero: 1 / 0 (invalidQuery)"
+    assert result["error"] == "?"
     assert_nothing_left(result)
 
 
@@ -232,14 +230,13 @@ def test_a_query_over_the_bytes_allowed_leaves_nothing(machine: Machine) -> None
 
 
 @pytest.mark.parametrize(
-    ("source", "file", "message"),
+    ("source", "message"),
     [
         (
             """
-            def analyse(csv, *, title):
+            def handler(event, context):
                 raise ValueError("too much hail")
             """,
-            "analysis.py",
             "[ERROR] ValueError: too much hail",
         ),
         (
@@ -247,7 +244,6 @@ def test_a_query_over_the_bytes_allowed_leaves_nothing(machine: Machine) -> None
             def handler(event, context):
                 return {"statusCode": 500, "body": "no hail today"}
             """,
-            "aws_main.py",
             "The function answered 500",
         ),
         (
@@ -257,7 +253,6 @@ def test_a_query_over_the_bytes_allowed_leaves_nothing(machine: Machine) -> None
             def handler(event, context):
                 time.sleep(60)
             """,
-            "aws_main.py",
             "Task timed out after 3.00 seconds",
         ),
         (
@@ -265,15 +260,14 @@ def test_a_query_over_the_bytes_allowed_leaves_nothing(machine: Machine) -> None
             def handler(event, context):
                 return {"counts": {}, "rows": 1}
             """,
-            "aws_main.py",
             "The function's answer is not what it should be\n  KeyError: 'chart_png'.",
         ),
     ],
 )
 def test_a_function_that_fails_is_told_with_its_log_and_leaves_nothing(
-    machine: Machine, source: str, file: str, message: str
+    machine: Machine, source: str, message: str
 ) -> None:
-    machine.with_own_function(source, file)
+    machine.with_own_handler(source)
     ended = machine.orchestrate("run", "--set", "compute.timeout=3 s")
     result = only_result(machine)
     assert ended.returncode == result["exit_code"] == 1, ended.stderr
@@ -310,7 +304,7 @@ def test_a_signal_ends_the_run_and_leaves_nothing(
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_what_a_killed_run_left_is_recovered(machine: Machine, number: signal.Signals) -> None:
     process = machine.start("run")
-    machine.wait_until(process, "compute stack: started")
+    machine.wait_until(process, "function: started")
     process.send_signal(number)
     if number is signal.SIGINT:  # A second one leaves at once.
         machine.wait_until(process, "Stopping: ")
@@ -355,7 +349,9 @@ def run_query(machine: Machine, sql: str) -> "subprocess.CompletedProcess[str]":
     """A run with a query of the user's own, and a config for it."""
     (machine.folder / "query.sql").write_text(sql)
     config = machine.folder / "own.yaml"
-    config.write_text("compute: {cloud: aws}\nanalysis: {query: query.sql, title: Own}\n")
+    config.write_text(
+        "data: {project: rehearsal-project}\ncompute: {cloud: aws}\nanalysis: {query: query.sql, title: Own}\n"
+    )
     return machine.orchestrate("run", "--config", str(config))
 
 

@@ -388,3 +388,22 @@ def test_a_terminal_that_went_away_fails_nothing(tmp_path: Path) -> None:
         a_whole_run(console)
         console.outcome(result(), tmp_path)
     stream.close()
+
+
+def test_a_long_phase_says_how_far_it_is_every_half_minute_in_a_log() -> None:
+    stream, now = io.StringIO(), [0.0]
+    with Console(stream, clock=lambda: now[0]) as console:
+        console.phase_started("Pulumi CLI")
+        for second in range(1, 95):
+            now[0] = float(second)
+            console.phase_detail("Pulumi CLI", f"{second} packages")
+        console.phase_ended(phase("Pulumi CLI", 95))
+        now[0] = 200.0
+        console.phase_detail("Pulumi CLI", "too late")
+    assert stream.getvalue().splitlines() == [
+        "Pulumi CLI: started",
+        "Pulumi CLI: 30 packages",
+        "Pulumi CLI: 60 packages",
+        "Pulumi CLI: 90 packages",
+        "Pulumi CLI: done in 95.0 s",
+    ]

@@ -1,7 +1,9 @@
 """Finding the Pulumi CLI: real executables and a real lock; small programs stand in for the installer and Go."""
 
+import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import pulumi_cli
-from orchestrator.errors import UsageError
+from orchestrator.errors import InterruptedRunError, UsageError
 from orchestrator.home import Home
+from orchestrator.stop import Stop
 
 WANTED = installed_version("pulumi")
 REPOSITORY = Path(pulumi_cli.__file__).parents[1]
@@ -22,7 +25,8 @@ import sys
 from pathlib import Path
 from orchestrator import pulumi_cli
 from orchestrator.home import Home
-print(pulumi_cli.find(Home(Path(sys.argv[1])), lambda line: print(line, flush=True)).executable)
+from orchestrator.stop import Stop
+print(pulumi_cli.find(Home(Path(sys.argv[1])), lambda line: print(line, flush=True), Stop()).executable)
 """
 INSTALLER = """
 import os, pathlib
@@ -85,14 +89,14 @@ def in_home(home: Home) -> list[str]:
 
 def refused(home: Home) -> str:
     with pytest.raises(UsageError) as raised:
-        pulumi_cli.find(home, lambda _: None)
+        pulumi_cli.find(home, lambda _: None, Stop())
     return str(raised.value)
 
 
 @pytest.mark.parametrize("says", ["v3.206.0", "3.250.0", "v3.999.1-alpha.1+dirty"])
 def test_on_path_and_right(home: Home, tools: Path, says: str) -> None:
     executable = program(tools / "pulumi", f"echo {says}")
-    cli = pulumi_cli.find(home, pytest.fail)
+    cli = pulumi_cli.find(home, pytest.fail, Stop())
     assert (cli.executable, str(cli.version)) == (executable, says.removeprefix("v"))
     assert not (home.root / "pulumi").exists()
 
@@ -150,12 +154,12 @@ def test_there_is_no_source(home: Home, tools: Path, tmp_path: Path, monkeypatch
 @pytest.mark.usefixtures("tools", "works")
 def test_installed_once_and_found_again(home: Home) -> None:
     lines: list[str] = []
-    cli = pulumi_cli.find(home, lines.append)
+    cli = pulumi_cli.find(home, lines.append, Stop())
     assert (cli.executable, str(cli.version)) == (home.root / "pulumi" / WANTED / "bin" / "pulumi", WANTED)
     assert subprocess.check_output([cli.executable], text=True) == f"v{WANTED}\n"
     assert lines == [f"installing the Pulumi CLI {WANTED}"]
     assert in_home(home) == [WANTED, "lock"]
-    assert pulumi_cli.find(home, pytest.fail) == cli
+    assert pulumi_cli.find(home, pytest.fail, Stop()) == cli
 
 
 @pytest.mark.usefixtures("tools", "works")
@@ -163,7 +167,7 @@ def test_installed_once_and_found_again(home: Home) -> None:
 def test_a_damaged_one_in_the_home_is_replaced(home: Home, damage: str) -> None:
     program(home.root / "pulumi" / WANTED / damage, "exit 1")
     lines: list[str] = []
-    cli = pulumi_cli.find(home, lines.append)
+    cli = pulumi_cli.find(home, lines.append, Stop())
     assert subprocess.check_output([cli.executable], text=True) == f"v{WANTED}\n"
     assert lines == [f"installing the Pulumi CLI {WANTED}"]
     assert not (home.root / "pulumi" / WANTED / "LICENSE").exists()
@@ -192,7 +196,7 @@ def test_an_installer_that_hangs(home: Home, tmp_path: Path, monkeypatch: pytest
     os.mkfifo(tmp_path / "never")
     installer(tmp_path, monkeypatch, f"open({str(tmp_path / 'never')!r})")
     monkeypatch.setattr(pulumi_cli, "_INSTALL_SECONDS", 0.1)
-    assert refused(home).splitlines()[2] == "  Official installer: no answer within 0.1 s."
+    assert refused(home).splitlines()[2] == "  Official installer: no end within 0.1 s."
 
 
 @pytest.mark.usefixtures("no_installer")
@@ -206,7 +210,7 @@ def test_built_with_go(home: Home, tools: Path, tmp_path: Path) -> None:
     )
     program(tools / "go", build, sys.executable)
     lines: list[str] = []
-    cli = pulumi_cli.find(home, lines.append)
+    cli = pulumi_cli.find(home, lines.append, Stop())
     assert (cli.executable, str(cli.version)) == (home.root / "pulumi" / WANTED / "bin" / "pulumi", WANTED)
     assert [re.sub(r"\d:\d\d", "M:SS", line) for line in lines] == [
         f"installing the Pulumi CLI {WANTED}",
@@ -259,3 +263,27 @@ def test_two_processes_at_once(home: Home, tmp_path: Path, monkeypatch: pytest.M
     ]
     assert told == [f"{home.root}/pulumi/{WANTED}/bin/pulumi\n"] * 2
     assert (tmp_path / "installs").read_text() == "one "
+
+
+@pytest.mark.usefixtures("no_installer")
+def test_a_stop_ends_a_build_and_nothing_stays_half_made(home: Home, tools: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "never")
+    program(tools / "go", f"print('a package', flush=True)\nopen({str(tmp_path / 'never')!r})\n", sys.executable)
+    stop = Stop()
+
+    def stop_at_the_first_package(line: str) -> None:
+        if "1 packages" in line:
+            stop.request(signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError) as interrupted:
+        pulumi_cli.find(home, stop_at_the_first_package, stop)
+    assert interrupted.value.exit_code == 130
+    assert in_home(home) == ["lock"]
+
+
+def test_a_stop_ends_the_wait_for_another_run(home: Home) -> None:
+    stop = Stop()
+    with (home.folder("pulumi") / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InterruptedRunError):
+            pulumi_cli.find(home, lambda _: stop.request(signal.SIGTERM), stop)

@@ -10,7 +10,6 @@ import pytest
 from orchestrator.rehearsal.schema import UNKNOWN, mistakes
 
 # The SDKs': they warn of classes of their own as soon as those are imported.
-pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:pulumi_(aws|gcp)\.")
 
 FUNCTION = frozenset(
     {"architectures", "code", "environment.variables", "layers", "memorySize", "packageType", "publish", "role"}
@@ -76,10 +75,10 @@ def test_required_inputs_at_every_depth() -> None:
 def test_all_mistakes_at_once() -> None:
     values = {"forceDestroy": "yes", "lifecycleRules": [rule(storageClass="NEARLINE"), "delete"], "place": "US"}
     assert mistakes(gcp.storage.BucketArgs, values, BUCKET) == [
-        ("location", "missing: BucketArgs requires it"),
         ("forceDestroy", "expected bool, got str"),
-        ("lifecycleRules.action.storageClass", "the rehearsal's stand-in does not know this input"),
         ("lifecycleRules", "expected BucketLifecycleRuleArgs, got str"),
+        ("lifecycleRules.action.storageClass", "the rehearsal's stand-in does not know this input"),
+        ("location", "missing: BucketArgs requires it"),
         ("place", "BucketArgs has no such input"),
     ]
 
