@@ -1,4 +1,4 @@
-"""The commands (Typer). The main thread is here: it waits for the run, which is in a thread of its own, and for signals."""
+"""The commands (Typer). The main thread is here: it waits for signals, and for the run in a thread of its own."""
 
 import os
 import shutil

@@ -33,8 +33,8 @@ from stacks.contracts import ComputeOutputs, DataOutputs, ExtractFile
 
 T = TypeVar("T")
 PHASES = (
-    "Pulumi CLI", "clouds", "preflight", "dry run", "package", "data stack", "query", "extract", "download", "compute stack",
-    "function", "destroy data stack", "destroy compute stack", "ask the clouds",
+    "Pulumi CLI", "clouds", "preflight", "dry run", "package", "data stack", "query", "extract", "download",
+    "compute stack", "function", "destroy data stack", "destroy compute stack", "ask the clouds",
 )  # fmt: skip
 
 

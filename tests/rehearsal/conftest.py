@@ -36,8 +36,8 @@ from orchestrator.rehearsal.aws import Amazon
 from orchestrator.rehearsal.function_url import FunctionHost
 from orchestrator.rehearsal.gcp import GoogleCloud
 from orchestrator.rehearsal.provider import StandInProvider, serve
-from orchestrator.stop import Stop
 from orchestrator.rehearsal.sample import PublicTables
+from orchestrator.stop import Stop
 from stacks.naming import Names, new_run_id
 
 # Pulumi's provider SDK and Google's grpc_status both register the protocol buffer google.rpc.Status, and one process
@@ -250,8 +250,10 @@ def call_google(start_google: Callable[..., GoogleCloud]) -> Callable[..., tuple
 
     def call(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
         credentials, _ = default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-        with AuthorizedSession(credentials) as session:
-            answer = session.request(method, os.environ["BIGQUERY_EMULATOR_HOST"] + path, json=body, headers=headers)
+        with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
+            answer = session.request(  # type: ignore[no-untyped-call]
+                method, os.environ["BIGQUERY_EMULATOR_HOST"] + path, json=body, headers=headers
+            )
         content = answer.json() if answer.headers.get("Content-Type") == "application/json" else answer.content
         return answer.status_code, content, answer.headers
 

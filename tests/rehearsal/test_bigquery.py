@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the queries are made of the constants here.
 import os
 import threading
 from collections.abc import Callable

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the queries are made of the constants here.
 import hashlib
 import os
 import socket

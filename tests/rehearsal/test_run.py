@@ -177,7 +177,10 @@ def test_a_mistake_in_the_settings_is_told_before_anything_starts(
     [
         (
             f"SELECT event_begin_time FROM `{STORMS.replace('storms_*', 'storm_1950')}`",
-            "Not found: Table bigquery-public-data:noaa_historic_severe_storms.storm_1950 was not found in location US (notFound)",
+            (
+                "Not found: Table bigquery-public-data:noaa_historic_severe_storms.storm_1950 was not found "
+                "in location US (notFound)"
+            ),
         ),
         (
             f"SELECT event_begin_time FROM `{STORMS}` WHERE magnitude = 'large'",
