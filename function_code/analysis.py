@@ -32,8 +32,8 @@ class Analysis:
     figure: Figure
 
 
-def analyse(csv: bytes, *, title: str) -> Analysis:
-    """Count and chart the reports in ``csv``, one a row in any order.
+def analyse(csv: bytes, *, title: str, source: str) -> Analysis:
+    """Count and chart the reports in ``csv``, one a row in any order; ``source`` says on the chart whose they are.
 
     Columns: event_begin_time (ISO 8601, local time), magnitude (inches; may be empty), month (1 to 12).
     No row, or no byte at all, gives a chart that says so.
@@ -44,6 +44,7 @@ def analyse(csv: bytes, *, title: str) -> Analysis:
     reports = read(csv)
     counts = reports["event_begin_time"].dt.day.value_counts().sort_index()
     figure = draw(reports, counts, title) if len(reports) else draw_nothing(title)
+    figure.text(0.97, 0.025, f"Data: {source}", ha="right", fontsize=14, color=FAINT, parse_math=False)
     return Analysis(len(reports), {str(day): int(count) for day, count in counts.items()}, figure)
 
 

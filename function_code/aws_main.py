@@ -1,6 +1,7 @@
 """AWS Lambda behind a function URL: the CSV from S3, analysed, as a page or JSON.
 
-The stack sets DATA_BUCKET, DATA_KEY and CHART_TITLE. Whatever goes wrong is raised: Lambda logs it and answers 502.
+The stack sets DATA_BUCKET, DATA_KEY, CHART_TITLE and CHART_SOURCE. Whatever goes wrong is raised: Lambda logs it and
+answers 502.
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 """
 
@@ -21,7 +22,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     """Answer one request: ``event`` and the result are payload format 2.0, header names in lower case."""
     title = _setting("CHART_TITLE")
     csv = _fetch(_setting("DATA_BUCKET"), _setting("DATA_KEY"))
-    result = analysis.analyse(csv, title=title)
+    result = analysis.analyse(csv, title=title, source=_setting("CHART_SOURCE"))
     content_type, body = chart.answer(result, title=title, accept=event["headers"].get("accept", ""))
     return {"statusCode": 200, "headers": {"content-type": content_type}, "body": body}
 

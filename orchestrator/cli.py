@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Annotated
 
 import typer
@@ -22,7 +21,7 @@ from orchestrator.record import Record
 from orchestrator.recover import recover as finish_run
 from orchestrator.run import PHASES
 from orchestrator.run import run as run_analysis
-from orchestrator.stop import Stop, signals
+from orchestrator.stop import Arrivals, Stop, signals
 from stacks.naming import RUN_ID_PATTERN, Names, new_run_id
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -57,15 +56,17 @@ def run(
         )
         record.phases.skip_missing(PHASES)
         result = record.result(error)
+        exit_code = result.exit_code
         if isinstance(error, UsageError | OverCeilingError):
             shutil.rmtree(directory)  # Nothing was created, so nothing stays.
         else:
-            _collect_engine_log(home.run(names.run_id), directory / "engine.log")
-            report.write(result, directory)
+            exit_code = _keep(result, home.run_folder(names.run_id), directory, console)
+        if not result.remaining and result.status != "resources remain":
+            home.tidy(names.run_id)
         console.outcome(result, directory)
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=2) + "\n")
-    raise typer.Exit(result.exit_code)
+    raise typer.Exit(exit_code)
 
 
 @app.command()
@@ -87,7 +88,7 @@ def _wait_for(work: Callable[[], None], run_id: str, console: Console, stop: Sto
     with signals() as arrived:
         threading.Thread(target=_kept, args=(work, failure, arrived), daemon=True).start()
         first = True
-        while (number := arrived.get()) is not None:
+        while (number := arrived.wait()) is not None:
             if not first:
                 console.note(f"Leaving at once. Resources may remain: run `{proof.command(run_id)}`.")
                 os._exit(ResourcesRemainError.exit_code)
@@ -97,12 +98,19 @@ def _wait_for(work: Callable[[], None], run_id: str, console: Console, stop: Sto
     return failure[0] if failure else None
 
 
-def _kept(work: Callable[[], None], failure: list[OrchestratorError], arrived: "SimpleQueue[int | None]") -> None:
+def _kept(work: Callable[[], None], failure: list[OrchestratorError], arrived: Arrivals) -> None:
     """Do the work, keep its failure, and end the wait."""
     try:
         work()
     except OrchestratorError as error:
         failure.append(error)
+    except OSError as error:
+        failure.append(
+            OrchestratorError(
+                f"The system refused: {error}",
+                resolution="make room, or give the permission, and run again.",
+            )
+        )
     except BaseException as error:  # noqa: BLE001 - a bug of ours still ends in a report and an exit code
         failure.append(
             OrchestratorError(
@@ -112,7 +120,7 @@ def _kept(work: Callable[[], None], failure: list[OrchestratorError], arrived: "
             )
         )
     finally:
-        arrived.put(None)
+        arrived.work_is_done()
 
 
 def _results_folder(results: Path, run_id: str) -> Path:
@@ -126,6 +134,17 @@ def _results_folder(results: Path, run_id: str) -> Path:
             resolution="choose a folder that you can write: --set results=PATH",
         ) from error
     return directory
+
+
+def _keep(result: report.Result, run_folder: Path, directory: Path, console: Console) -> int:
+    """Write what stays; the exit code, which a report that cannot be written spoils."""
+    try:
+        _collect_engine_log(run_folder, directory / "engine.log")
+        report.write(result, directory)
+    except (OrchestratorError, OSError) as error:
+        console.note(str(error))
+        return result.exit_code or OrchestratorError.exit_code
+    return result.exit_code
 
 
 def _collect_engine_log(run_folder: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,17 @@ class Home:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
-    def run(self, run_id: str) -> Path:
-        """The folder of one run: journal, engine's work folders and logs."""
-        return self.folder(f"runs/{run_id}")
+    def run_folder(self, run_id: str) -> Path:
+        """The folder of one run: journal, engine's work folders and logs. Made by whoever writes into it first."""
+        return self.root / "runs" / run_id
+
+    def tidy(self, run_id: str) -> None:
+        """Remove what a run that left nothing needs no more: all but its journal, if it had one."""
+        folder = self.run_folder(run_id)
+        for path in folder.glob("*/"):
+            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # The journal is in it.
+            folder.rmdir()
 
     def passphrase(self, environ: Mapping[str, str]) -> str:
         """What the state's secrets are encrypted with: the caller's ``PULUMI_CONFIG_PASSPHRASE``, else our own.

@@ -3,6 +3,7 @@
 import platform
 import sys
 import threading
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -92,16 +93,16 @@ class Record:
         )
 
     def _write_events(self) -> None:
-        with (self.directory / "events.jsonl").open("w") as file:
-            while event := self._events.get():
+        path = self.directory / "events.jsonl"
+        while event := self._events.get():
+            self._created += event.kind == "created"
+            self._destroyed += event.kind == "deleted"
+            if event.kind in {"creating", "created"}:
+                self._console.phase_detail(f"{event.stack} stack", f"{event.kind} {event.name}")
+            elif event.kind in {"deleting", "deleted"}:
+                self._console.phase_detail(f"destroy {event.stack} stack", f"{event.kind} {event.name}")
+            with suppress(OSError), path.open("a") as file:  # On a full disk, the report says so; the run goes on.
                 file.write(event.to_json() + "\n")
-                file.flush()
-                self._created += event.kind == "created"
-                self._destroyed += event.kind == "deleted"
-                if event.kind in {"creating", "created"}:
-                    self._console.phase_detail(f"{event.stack} stack", f"{event.kind} {event.name}")
-                elif event.kind in {"deleting", "deleted"}:
-                    self._console.phase_detail(f"destroy {event.stack} stack", f"{event.kind} {event.name}")
 
 
 def _status(error: OrchestratorError | None) -> Status:

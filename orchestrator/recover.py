@@ -28,16 +28,17 @@ def recover(run_id: str, *, home: Home, console: Console) -> None:
         UsageError: there is no such run, or it may still be running.
         ResourcesRemainError: a cloud still holds something of it, or does not say.
     """
-    journal = Journal.read(home.root / "runs" / run_id)
+    journal = Journal.read(home.run_folder(run_id))
     if journal.entry.ended:
         return
     journal.refuse_if_running()
     settings, phases = Settings.model_validate(journal.entry.settings), Phases(console)
-    clouds_folder = home.root / "runs" / run_id / "rehearsal"
+    clouds_folder = home.run_folder(run_id) / "rehearsal"
     environment = LIVE if settings.mode == "live" else rehearsal.standing(clouds_folder)
     if environment is None:
         console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
         journal.end()
+        home.tidy(run_id)
         return
     with environment.in_force():
         with phases.phase("Pulumi CLI") as detail:
@@ -49,13 +50,15 @@ def recover(run_id: str, *, home: Home, console: Console) -> None:
                 stack = stack_of(run_id, name, home=home, cli=cli, backend=backend)
                 teardown.register(name, partial(_destroy, stack, journal, phases))
         failures = teardown.walk()
-        data, compute = data_cloud(settings, Names(run_id)), compute_cloud(settings, Names(run_id))
+        data = data_cloud(settings, Names(run_id))
+        compute = compute_cloud(settings, Names(run_id), source=environment.data_source)
         with phases.phase("ask the clouds"):
             remaining = proof.ask(data, compute, run_id=run_id, failures=failures)
     proof.refuse(remaining, run_id=run_id, failures=failures)
     journal.end()
     if settings.mode == "rehearsal":
         rehearsal.end(clouds_folder)
+    home.tidy(run_id)
     if failures:
         raise failures[0]
 

@@ -1,7 +1,7 @@
 """The run, from top to bottom.
 
-    preflight -> dry run -> thread A: data stack -> query -> extract -> download --+--> data stack down, at once
-                            thread B: package -> compute stack, its data object ---+--> function called
+    preflight -> dry run --+-> thread A: data stack -> query -> extract -> download --+--> data stack down, at once
+    package ---------------+-> thread B: compute stack, its data object --------------+--> function called
     always: compute stack down -> the clouds are asked what is left
 
 Both stacks come up at once; what the data stack makes reaches the compute stack as a plain future the moment it
@@ -9,14 +9,14 @@ exists. The main thread is not here: it waits for signals (``cli.py``).
 """
 
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestrator import cost, package, proof, pulumi_cli, rehearsal
+from orchestrator.background import fail, spawn, unless_stopped
 from orchestrator.clouds import LIVE, Answer, ComputeCloud, Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
 from orchestrator.clouds.gcp import GoogleData
@@ -51,9 +51,9 @@ class _Run:
     journal: Journal
     cli: pulumi_cli.Cli
     backend: Backend
-    environment: Environment
     data: GoogleData
     compute: ComputeCloud
+    packed: package.Package
 
 
 def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: Stop) -> None:
@@ -71,25 +71,28 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
             environment = surroundings.enter_context(_clouds(settings, home, names.run_id))
             surroundings.enter_context(environment.in_force())
             record.found_data(environment.data_source)
-        data, compute = data_cloud(settings, names), compute_cloud(settings, names)
+        data = data_cloud(settings, names)
+        compute = compute_cloud(settings, names, source=environment.data_source)
+        packing = spawn(lambda: _pack(settings, home, record, environment, compute))
         with phase("preflight"):
-            _unless_stopped(stop, data.preflight)
-            _unless_stopped(stop, compute.preflight)
+            unless_stopped(stop, data.preflight)
+            unless_stopped(stop, compute.preflight)
         with phase("dry run"):
-            dry = _unless_stopped(stop, lambda: data.dry_run(query))
+            dry = unless_stopped(stop, lambda: data.dry_run(query))
             query_usd, compute_usd = cost.query_usd(dry.bytes_processed, dry.tables), compute.most_usd()
             cost.refuse_over(settings.budget.max_cost_usd, query=query_usd, compute=compute_usd)
             record.bytes_processed, record.cost_usd = dry.bytes_processed, query_usd + compute_usd
-        stop.check()
+        packed = packing.result()
+        stop.check()  # From here on things are made, and undone.
         backend = Backend(settings.backend or home.folder("state").as_uri(), home.passphrase(os.environ))
         journal = Journal.begin(
-            home.run(names.run_id),
+            home.folder(f"runs/{names.run_id}"),
             run_id=names.run_id,
             settings=settings.model_dump(mode="json"),
             backend_url=backend.url,
         )
         teardown = Teardown()
-        this = _Run(settings, query, home, record, stop, teardown, journal, cli, backend, environment, data, compute)
+        this = _Run(settings, query, home, record, stop, teardown, journal, cli, backend, data, compute, packed)
         try:
             record.answer = _both_stacks(this)
         finally:
@@ -104,12 +107,21 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
             raise failures[0]
 
 
+def _pack(
+    settings: Settings, home: Home, record: Record, environment: Environment, compute: ComputeCloud
+) -> package.Package:
+    """Build the function's package while the clouds are asked: nothing may be made before it is known to fit."""
+    with record.phases.phase("package") as detail:
+        target = environment.function_target or compute.package_target()
+        return package.build(target, trim=settings.package.trim, cache=home.folder("packages"), progress=detail)
+
+
 def _both_stacks(this: _Run) -> Answer:
     """Bring up both stacks side by side and call the function; the first failure stops both."""
     extract: Future[ExtractFile] = Future()
-    this.stop.on_request(lambda: _fail(extract, OrchestratorError("The run is stopping")))
-    data_side = _spawn(lambda: _data_side(this, extract))
-    compute_side = _spawn(lambda: _compute_side(this, extract))
+    this.stop.on_request(lambda: fail(extract, OrchestratorError("The run is stopping")))
+    data_side = spawn(lambda: _data_side(this, extract))
+    compute_side = spawn(lambda: _compute_side(this, extract))
     sides: list[Future[Any]] = [data_side, compute_side]
     ended, _ = wait(sides, return_when=FIRST_EXCEPTION)
     failed = next((side for side in sides if side in ended and side.exception()), None)
@@ -145,22 +157,19 @@ def _data_side(this: _Run, extract: "Future[ExtractFile]") -> None:
             record.extract_sha256 = file.sha256
         extract.set_result(ExtractFile(path.absolute(), file.sha256, outcome.rows))
     except BaseException as error:
-        _fail(extract, error)
+        fail(extract, error)
         raise
-    this.teardown.undo("data")
+    with suppress(OrchestratorError):  # The teardown keeps it; the chart is not to be lost for it.
+        this.teardown.undo("data")
 
 
 def _compute_side(this: _Run, extract: "Future[ExtractFile]") -> Answer:
-    """The function's package, the compute stack, and the function's answer."""
+    """The compute stack, and the function's answer."""
     record, stop, compute = this.record, this.stop, this.compute
-    with record.phases.phase("package") as detail:
-        target = this.environment.function_target or compute.package_target()
-        trim = this.settings.package.trim
-        built = package.build(target, trim=trim, cache=this.home.folder("packages"), progress=detail)
     made: Future[ComputeOutputs] = Future()
-    outputs = _up(this, "compute", compute.program(built, extract, made), made)
+    outputs = _up(this, "compute", compute.program(this.packed, extract, made), made)
     with record.phases.phase("function"):
-        answer = _unless_stopped(stop, lambda: compute.invoke(outputs))
+        answer = unless_stopped(stop, lambda: compute.invoke(outputs))
         rows = extract.result().rows
         if answer.rows != rows:
             raise OrchestratorError(
@@ -180,9 +189,9 @@ def _up(this: _Run, name: str, program: Callable[[], None], made: "Future[T]") -
         up: Future[None] = Future()
         this.teardown.register(name, lambda: _down(this, stack, up))
         this.stop.on_request(stack.interrupt)
-        this.stop.on_request(lambda: _fail(made, OrchestratorError("The run is stopping")))
-        up.add_done_callback(lambda ended: _fail(made, ended.exception() or OrchestratorError("nothing handed over")))
-        _spawn(lambda: stack.up(program, this.record.event), up)
+        this.stop.on_request(lambda: fail(made, OrchestratorError("The run is stopping")))
+        up.add_done_callback(lambda ended: fail(made, ended.exception() or OrchestratorError("nothing handed over")))
+        spawn(lambda: stack.up(program, this.record.event), up)
         return made.result()
 
 
@@ -200,34 +209,3 @@ def _clouds(settings: Settings, home: Home, run_id: str) -> AbstractContextManag
         return nullcontext(LIVE)
     folder = home.folder(f"runs/{run_id}/rehearsal")
     return rehearsal.clouds(folder, project=settings.data.project, tables=settings.rehearsal.tables)
-
-
-def _unless_stopped(stop: Stop, work: Callable[[], T]) -> T:
-    """The work's result, or an error at once when the run is stopped; the work is then left to its own end."""
-    stop.check()
-    result = _spawn(work)
-    stop.on_request(lambda: _fail(result, OrchestratorError("The run is stopping")))
-    return result.result()
-
-
-def _spawn(work: Callable[[], T], result: "Future[T] | None" = None) -> "Future[T]":
-    """Run in a thread that does not keep the process alive: the engine is known to hang after errors."""
-    outcome: Future[T] = Future() if result is None else result
-
-    def body() -> None:
-        try:
-            value = work()
-        except BaseException as error:  # noqa: BLE001 - it is the future's
-            _fail(outcome, error)
-        else:
-            with suppress(InvalidStateError):  # A stop was faster.
-                outcome.set_result(value)
-
-    threading.Thread(target=body, daemon=True).start()
-    return outcome
-
-
-def _fail(future: "Future[T]", error: BaseException) -> None:
-    """Fail the future unless it has its outcome already."""
-    with suppress(InvalidStateError):
-        future.set_exception(error)

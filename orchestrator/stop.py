@@ -1,10 +1,10 @@
 """How a run is stopped: by a signal, or by one of its own threads that failed."""
 
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 
 from orchestrator.errors import InterruptedRunError, OrchestratorError
 
@@ -49,16 +49,45 @@ class Stop:
         raise OrchestratorError("Not done: another part of the run failed")
 
 
+class Arrivals:
+    """What the main thread waits for: signals, and the end of the work.
+
+    Python runs a signal's handler in the main thread, but a main thread that waits for a lock or a queue sleeps on when
+    the system hands the signal to another thread. A byte in a pipe always wakes it
+    (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd).
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)  # noqa: FBT003 - a signal's handler must not wait
+
+    def wait(self) -> int | None:
+        """The number of the next signal, or None when the work is done."""
+        return self._reader.recv(1)[0] or None
+
+    def work_is_done(self) -> None:
+        """End the wait; called from the worker's thread."""
+        self._writer.send(b"\0")
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        self._reader.close()
+        self._writer.close()
+
+
 @contextmanager
-def signals() -> "Iterator[SimpleQueue[int | None]]":
-    """A queue of the signals that arrive; None can be put on it to end a wait. For the main thread only."""
-    arrived: SimpleQueue[int | None] = SimpleQueue()
+def signals() -> Iterator[Arrivals]:
+    """Catch the signals that ask a run to stop, as long as the block lasts. For the main thread only."""
+    arrivals = Arrivals()
     # The terminal that closes is a wish to stop, too, but for those who said that it is none (nohup).
     hears_hangup = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     numbers = (*_SIGNALS, signal.SIGHUP) if hears_hangup else _SIGNALS
-    before = {number: signal.signal(number, lambda got, _frame: arrived.put(got)) for number in numbers}
+    wakeup = signal.set_wakeup_fd(arrivals._writer.fileno())  # noqa: SLF001 - its own module
+    before = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
     try:
-        yield arrived
+        yield arrivals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        arrivals.close()

@@ -90,7 +90,12 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
         source_code_hash=inputs.function.sha256,
         layers=[_layer(inputs, bucket, options).arn],
         environment={
-            "variables": {"DATA_BUCKET": bucket.bucket, "DATA_KEY": DATA_KEY, "CHART_TITLE": inputs.title},
+            "variables": {
+                "DATA_BUCKET": bucket.bucket,
+                "DATA_KEY": DATA_KEY,
+                "CHART_TITLE": inputs.title,
+                "CHART_SOURCE": inputs.source,
+            },
         },
         logging_config={"log_format": "Text", "log_group": logs.name},
         # A new role takes seconds, at worst minutes, until Lambda may assume it: retry for the whole timeout.

@@ -46,8 +46,8 @@ class ArchiveFile:
 class AwsComputeInputs:
     """What the AWS compute stack needs.
 
-    ``memory`` in MiB, ``timeout`` in seconds. ``extract`` is the live output of the data stack: only the
-    data object waits for it.
+    ``memory`` in MiB, ``timeout`` in seconds; the chart bears ``title`` and ``source``, whose data it shows.
+    ``extract`` is the live output of the data stack: only the data object waits for it.
     """
 
     names: Names
@@ -57,6 +57,7 @@ class AwsComputeInputs:
     memory: int
     timeout: int
     title: str
+    source: str
     function: ArchiveFile
     layer: ArchiveFile
     extract: Future[ExtractFile]

@@ -41,10 +41,11 @@ class FunctionError(OrchestratorError):
 class Aws:
     """The AWS side of one run."""
 
-    def __init__(self, settings: AwsCompute, names: Names, title: str) -> None:
+    def __init__(self, settings: AwsCompute, names: Names, *, title: str, source: str) -> None:
         self._settings = settings
         self._names = names
         self._title = title
+        self._source = source
         self._session = boto3.Session(region_name=settings.region)
         self._config = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=60, retries={"mode": "standard"})
 
@@ -82,6 +83,7 @@ class Aws:
             memory=self._settings.memory_mib,
             timeout=self._settings.timeout,
             title=self._title,
+            source=self._source,
             function=_archive(package.function),
             layer=_archive(package.layer),
             extract=extract,

@@ -1,7 +1,7 @@
 """The clouds by the word in the config. Nothing else names one."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.clouds import ComputeCloud
 from orchestrator.clouds.aws import Aws
@@ -9,7 +9,7 @@ from orchestrator.clouds.gcp import GoogleData
 from orchestrator.settings import Settings
 from stacks.naming import Names
 
-_COMPUTE: Final[dict[str, Callable[[Any, Names, str], ComputeCloud]]] = {"aws": Aws}
+_COMPUTE: Final[dict[str, Callable[..., ComputeCloud]]] = {"aws": Aws}
 
 
 def data_cloud(settings: Settings, names: Names) -> GoogleData:
@@ -17,6 +17,6 @@ def data_cloud(settings: Settings, names: Names) -> GoogleData:
     return GoogleData(project=settings.data.project, location=settings.data.location, names=names)
 
 
-def compute_cloud(settings: Settings, names: Names) -> ComputeCloud:
-    """Where the function runs."""
-    return _COMPUTE[settings.compute.cloud](settings.compute, names, settings.analysis.title)
+def compute_cloud(settings: Settings, names: Names, *, source: str) -> ComputeCloud:
+    """Where the function runs; ``source`` says on the chart whose data it shows."""
+    return _COMPUTE[settings.compute.cloud](settings.compute, names, title=settings.analysis.title, source=source)

@@ -96,7 +96,7 @@ def end(folder: Path) -> None:
 def _environment(said: dict[str, Any]) -> Environment:
     return Environment(
         variables=dict.fromkeys(_UNSET) | _FIXED | said["variables"],
-        data_source=f"stand-in clouds over {said['data_source']}",
+        data_source=f"{said['data_source']}, in rehearsal",
         function_target=Target(python=f"{sys.version_info.major}.{sys.version_info.minor}", platform=None),
     )
 

@@ -32,6 +32,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "DATA_BUCKET": "hop-data",
         "DATA_KEY": "extract.csv",
         "CHART_TITLE": "Hail in March",
+        "CHART_SOURCE": "a test",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -81,7 +82,7 @@ def test_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("bucket")
-@pytest.mark.parametrize("name", ["DATA_BUCKET", "DATA_KEY", "CHART_TITLE"])
+@pytest.mark.parametrize("name", ["DATA_BUCKET", "DATA_KEY", "CHART_TITLE", "CHART_SOURCE"])
 def test_a_missing_setting(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(name)
     with pytest.raises(RuntimeError) as raised:

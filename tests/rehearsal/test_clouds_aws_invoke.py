@@ -23,7 +23,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture
 def cloud(in_force: None, names: Names) -> Aws:  # noqa: ARG001 - boto3 reads the environment
-    return Aws(AwsCompute(cloud="aws"), names, "Hail in March")
+    return Aws(AwsCompute(cloud="aws"), names, title="Hail in March", source="a test")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_preflight_with_a_key_that_aws_does_not_know(cloud: Aws, names: Names, m
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN")
     del cloud  # It has read the environment already.
     with pytest.raises(UsageError) as raised:
-        Aws(AwsCompute(cloud="aws"), names, "Hail in March").preflight()
+        Aws(AwsCompute(cloud="aws"), names, title="Hail in March", source="a test").preflight()
     assert str(raised.value) == (
         "AWS does not accept the caller\n"
         "  An error occurred (SignatureDoesNotMatch) when calling the GetCallerIdentity operation: "
@@ -81,7 +81,7 @@ def test_preflight_without_credentials(
         monkeypatch.setenv(name, "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(UsageError) as raised:
-        Aws(AwsCompute(cloud="aws"), names, "Hail in March").preflight()
+        Aws(AwsCompute(cloud="aws"), names, title="Hail in March", source="a test").preflight()
     assert str(raised.value) == (
         "There are no AWS credentials\n"
         "  looked in the environment, the shared profiles and the instance or job identity.\n"
@@ -144,7 +144,7 @@ def test_a_caller_whom_the_function_refuses(
     function = made(answering({}))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     del cloud
-    error = failure(Aws(AwsCompute(cloud="aws"), names, "Hail in March"), function)
+    error = failure(Aws(AwsCompute(cloud="aws"), names, title="Hail in March", source="a test"), function)
     assert error.brief == "The function answered 403"
     assert (
         error.details == '{"Message": "The request signature we calculated does not match the signature you provided"}'

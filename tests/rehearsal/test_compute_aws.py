@@ -65,7 +65,7 @@ def get(amazon: Amazon, url: str, region: str, accept: str | None) -> AWSRespons
 def test_from_nothing_to_a_chart_to_nothing(
     new_stack: Callable[[], Stack], amazon: Amazon, packed: Package, names: Names, extract: ExtractFile
 ) -> None:
-    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws"), names, "Hail in March")
+    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws"), names, title="Hail in March", source="a test")
     outputs: Future[ComputeOutputs] = Future()
     events: list[StackEvent] = []
     stack.up(cloud.program(packed, there(extract), outputs), events.append)
@@ -132,7 +132,10 @@ def test_a_layer_of_more_than_50_mb_in_another_region(
     here = Target(f"{sys.version_info.major}.{sys.version_info.minor}", None)
     untrimmed = package.build(here, trim="none", cache=session_folder / "untrimmed", progress=lambda _: None)
     assert untrimmed.layer.zipped_bytes > 50 * 1024 * 1024
-    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws", region="eu-west-1"), names, "Hail in March")
+    stack, cloud = (
+        new_stack(),
+        Aws(AwsCompute(cloud="aws", region="eu-west-1"), names, title="Hail in March", source="a test"),
+    )
     outputs: Future[ComputeOutputs] = Future()
     events: list[StackEvent] = []
     stack.up(cloud.program(untrimmed, there(extract), outputs), events.append)
@@ -159,7 +162,7 @@ def small(packed: Package) -> Package:
 def test_only_the_data_object_waits_for_the_extract(
     new_stack: Callable[[], Stack], small: Package, names: Names, extract: ExtractFile
 ) -> None:
-    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws"), names, "Hail in March")
+    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws"), names, title="Hail in March", source="a test")
     arriving: Future[ExtractFile] = Future()
     outputs: Future[ComputeOutputs] = Future()
     url_is_there = threading.Event()
@@ -184,7 +187,7 @@ def test_only_the_data_object_waits_for_the_extract(
 
 
 def test_no_extract_ends_the_stack(new_stack: Callable[[], Stack], small: Package, names: Names) -> None:
-    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws"), names, "Hail in March")
+    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws"), names, title="Hail in March", source="a test")
     failing: Future[ExtractFile] = Future()
     failing.set_exception(RuntimeError("the query failed"))
     outputs: Future[ComputeOutputs] = Future()
@@ -199,7 +202,7 @@ def test_no_extract_ends_the_stack(new_stack: Callable[[], Stack], small: Packag
 def test_what_somebody_else_put_there_goes_too(
     new_stack: Callable[[], Stack], amazon: Amazon, small: Package, names: Names, extract: ExtractFile
 ) -> None:
-    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws"), names, "Hail in March")
+    stack, cloud = new_stack(), Aws(AwsCompute(cloud="aws"), names, title="Hail in March", source="a test")
     outputs: Future[ComputeOutputs] = Future()
     stack.up(cloud.program(small, there(extract), outputs), lambda _: None)
     amazon.client("s3", "us-east-1").put_object(Bucket=f"{names.prefix}-data", Key="by hand", Body=b"1")

@@ -139,6 +139,7 @@ def test_the_packed_function_draws_with_nothing_else(
         "DATA_BUCKET": "hop-packed",
         "DATA_KEY": "extract.csv",
         "CHART_TITLE": "Hail in March",
+        "CHART_SOURCE": "a test",
         "MPLCONFIGDIR": str(tmp_path / "matplotlib"),
     }
     for name, value in environment.items():

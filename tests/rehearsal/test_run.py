@@ -101,7 +101,7 @@ def test_the_default_run_draws_the_synthetic_sample_and_leaves_nothing(machine: 
     printed = json.loads(ended.stdout)
     (folder,) = machine.results()
     assert printed == result_of(folder)
-    assert printed["data_source"] == "stand-in clouds over synthetic sample"
+    assert printed["data_source"] == "synthetic sample, in rehearsal"
     assert (printed["status"], printed["exit_code"], printed["mode"]) == ("done", 0, "rehearsal")
     assert (printed["data_cloud"], printed["compute_cloud"]) == ("gcp", "aws")
     assert sum(printed["counts"].values()) == printed["rows"] > 0
@@ -149,8 +149,7 @@ def test_the_noaa_reports_give_the_labs_headline(machine: Machine) -> None:
             """\
             CHECKOUT/config/nowhere.yaml does not exist
               It was to be the config.
-            To fix it: name a config that exists: CHECKOUT/config/aws.yaml is the nearest, \
-            config/rehearsal.yaml is the default.
+            To fix it: name a config that exists: CHECKOUT/config/aws.yaml is the nearest, DEFAULT is the default.
             """,
         ),
         (
@@ -167,7 +166,9 @@ def test_a_mistake_in_the_settings_is_told_before_anything_starts(
     machine: Machine, arguments: list[str], message: str
 ) -> None:
     ended = machine.orchestrate("run", *(argument.replace("CHECKOUT", str(CHECKOUT)) for argument in arguments))
-    assert ended.stderr == textwrap.dedent(message).replace("CHECKOUT", str(CHECKOUT))
+    assert ended.stderr == textwrap.dedent(message).replace("CHECKOUT", str(CHECKOUT)).replace(
+        "DEFAULT", "config/rehearsal.yaml"
+    )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert machine.results() == []
 
@@ -218,7 +219,11 @@ def test_a_query_that_fails_leaves_nothing(machine: Machine) -> None:
     )
     result = only_result(machine)
     assert ended.returncode == result["exit_code"] == 1, ended.stderr
-    assert result["error"] == "?"
+    assert result["error"] == (
+        "The query failed\n"
+        "  Query error (in DuckDB's words): Out of Range Error: "
+        "Overflow in addition of INT64 (9223372036854775807 + 8)! (invalidQuery)"
+    )
     assert_nothing_left(result)
 
 

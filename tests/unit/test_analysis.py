@@ -23,18 +23,20 @@ def texts(figure: Figure) -> list[str]:
 
 
 def test_reports_are_counted_per_day_in_the_order_of_days() -> None:
-    result = analysis.analyse(MARCH, title="Hail in March")
+    result = analysis.analyse(MARCH, title="Hail in March", source="a test")
     assert result.rows == 5
     assert list(result.counts.items()) == [("4", 1), ("10", 1), ("25", 3)]
 
 
 def test_more_columns_in_another_order_change_nothing() -> None:
-    result = analysis.analyse(b"month,county,magnitude,event_begin_time\n3,TRAVIS,1,1993-03-25\n", title="")
+    result = analysis.analyse(
+        b"month,county,magnitude,event_begin_time\n3,TRAVIS,1,1993-03-25\n", title="", source="a test"
+    )
     assert result.counts == {"25": 1}
 
 
 def test_the_chart_is_the_labs() -> None:
-    figure = analysis.analyse(MARCH, title="Hail in March").figure
+    figure = analysis.analyse(MARCH, title="Hail in March", source="a test").figure
     figure.draw_without_rendering()
     axes = figure.axes[0]
     assert tuple(figure.get_size_inches()) == (20, 10)
@@ -47,17 +49,19 @@ def test_the_chart_is_the_labs() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == [str(day) for day in range(1, 32)]
     assert [tick for tick in axes.get_yticks() if tick <= axes.get_ylim()[1]] == [0, 1, 2, 3]
     assert axes.get_title(loc="left") == "5 reports, 1957 to 1993, hail up to 3 inches"
-    assert texts(figure) == ["Hail in March", "1", "1", "3"]
+    assert texts(figure) == ["Hail in March", "Data: a test", "1", "1", "3"]
 
 
 def test_february_has_29_days_and_one_report_has_no_plural() -> None:
-    axes = analysis.analyse(HEADER + b"1996-02-29T12:00:00,,2\n", title="Hail in February").figure.axes[0]
+    axes = analysis.analyse(
+        HEADER + b"1996-02-29T12:00:00,,2\n", title="Hail in February", source="a test"
+    ).figure.axes[0]
     assert axes.get_xticks().tolist() == list(range(1, 30))
     assert axes.get_title(loc="left") == "1 report, 1996"
 
 
 def test_day_labels_do_not_touch() -> None:
-    figure = analysis.analyse(MARCH, title="Hail in March").figure
+    figure = analysis.analyse(MARCH, title="Hail in March", source="a test").figure
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
     assert all(left.x1 + 5 < right.x0 for left, right in pairwise(boxes))
@@ -65,9 +69,9 @@ def test_day_labels_do_not_touch() -> None:
 
 @pytest.mark.parametrize("csv", [HEADER, HEADER.rstrip(), b"", b"\n"])
 def test_a_csv_without_rows_gives_a_chart_that_says_so(csv: bytes) -> None:
-    result = analysis.analyse(csv, title="Hail in March")
+    result = analysis.analyse(csv, title="Hail in March", source="a test")
     assert (result.rows, result.counts) == (0, {})
-    assert texts(result.figure) == ["Hail in March", "No hail reports in this extract"]
+    assert texts(result.figure) == ["Hail in March", "Data: a test", "No hail reports in this extract"]
     assert tuple(result.figure.get_size_inches()) == (20, 10)
 
 
@@ -88,10 +92,16 @@ def test_a_csv_without_rows_gives_a_chart_that_says_so(csv: bytes) -> None:
 )
 def test_a_csv_that_cannot_be_read_says_which_column(csv: bytes, message: str) -> None:
     with pytest.raises(ValueError, match="CSV") as raised:
-        analysis.analyse(csv, title="Hail in March")
+        analysis.analyse(csv, title="Hail in March", source="a test")
     assert str(raised.value) == message
 
 
 def test_a_time_that_is_none_names_its_column() -> None:
     with pytest.raises(ValueError, match=r"^the CSV's column event_begin_time cannot be read: .*yesterday"):
-        analysis.analyse(HEADER + b"yesterday,1,3\n", title="")
+        analysis.analyse(HEADER + b"yesterday,1,3\n", title="", source="a test")
+
+
+@pytest.mark.parametrize("csv", [MARCH, HEADER])
+def test_the_chart_says_whose_data_it_shows(csv: bytes) -> None:
+    figure = analysis.analyse(csv, title="Hail in March", source="synthetic sample, in $rehearsal$").figure
+    assert [text.get_text() for text in figure.texts] == ["Hail in March", "Data: synthetic sample, in $rehearsal$"]

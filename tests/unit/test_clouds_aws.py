@@ -19,7 +19,7 @@ SAID = {"counts": {"4": 1, "25": 11}, "chart_png": base64.b64encode(PNG).decode(
 
 def amazon(**settings: Any) -> Aws:
     names = Names(new_run_id(datetime.now(UTC)))
-    return Aws(AwsCompute.model_validate({"cloud": "aws"} | settings), names, "Hail in March")
+    return Aws(AwsCompute.model_validate({"cloud": "aws"} | settings), names, title="Hail in March", source="a test")
 
 
 @pytest.mark.parametrize(

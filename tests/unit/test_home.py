@@ -59,9 +59,19 @@ def test_one_that_cannot_be_written(tmp_path: Path) -> None:
 def test_folders_are_their_owners_alone(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert home.folder("packages") == tmp_path / "packages"
-    assert home.run("20261123-174205-k3x9qz") == tmp_path / "runs" / "20261123-174205-k3x9qz"
-    assert home.run("20261123-174205-k3x9qz").is_dir()
-    assert [mode(tmp_path / "packages"), mode(home.run("20261123-174205-k3x9qz"))] == [0o700, 0o700]
+    assert home.folder("runs/20261123-174205-k3x9qz") == home.run_folder("20261123-174205-k3x9qz")
+    assert [mode(tmp_path / "packages"), mode(home.run_folder("20261123-174205-k3x9qz"))] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize(("journal", "left"), [(True, ["run.json"]), (False, None)])
+def test_a_run_that_left_nothing_keeps_its_journal_only(tmp_path: Path, journal: bool, left: list[str] | None) -> None:  # noqa: FBT001
+    home = Home(tmp_path)
+    (home.folder("runs/20261123-174205-k3x9qz/data/log") / "00-up.out").write_text("up")
+    if journal:
+        (home.run_folder("20261123-174205-k3x9qz") / "run.json").write_text("{}")
+    home.tidy("20261123-174205-k3x9qz")
+    folder = home.run_folder("20261123-174205-k3x9qz")
+    assert ([path.name for path in folder.iterdir()] if folder.exists() else None) == left
 
 
 def test_the_callers_passphrase_is_used_and_not_kept(tmp_path: Path) -> None:

@@ -77,9 +77,9 @@ def test_signals_arrive_in_order_and_the_handlers_come_back() -> None:
     with signals() as arrived:
         for number in numbers:
             os.kill(os.getpid(), number)
-        assert [arrived.get(timeout=10) for _ in numbers] == numbers
-        threading.Thread(target=arrived.put, args=(None,)).start()
-        assert arrived.get(timeout=10) is None
+        assert [arrived.wait() for _ in numbers] == numbers
+        threading.Thread(target=arrived.work_is_done).start()
+        assert arrived.wait() is None
     assert [signal.getsignal(number) for number in numbers] == before
 
 
@@ -89,7 +89,7 @@ def test_under_nohup_a_closed_terminal_is_no_wish_to_stop() -> None:
     with signals() as arrived:
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert arrived.get(timeout=10) == signal.SIGTERM
+        assert arrived.wait() == signal.SIGTERM
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
@@ -98,3 +98,18 @@ def test_handlers_come_back_after_an_error() -> None:
     with pytest.raises(KeyError), signals():
         raise KeyError
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_that_another_thread_gets_wakes_the_main_thread() -> None:
+    waiting = threading.Event()
+
+    def be_signalled() -> None:
+        waiting.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    other = threading.Thread(target=be_signalled)
+    other.start()
+    with signals() as arrived:
+        waiting.set()
+        assert arrived.wait() == signal.SIGINT
+    other.join()
