@@ -156,7 +156,7 @@ class Stack:
         return StackError(
             brief,
             details="\n".join(dict.fromkeys(failures)) or self._command.last_words(),
-            resolution=f"the engine's own log is in {self._folder / 'log'}.",
+            resolution="engine.log, beside the report, has the engine's own words.",
         )
 
 

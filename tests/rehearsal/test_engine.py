@@ -139,7 +139,7 @@ def test_an_interrupt_lets_creates_in_flight_finish(
             coming_up.result(120)
     assert raised.value.brief == "The test0 stack did not come up"
     assert raised.value.details == "update canceled"
-    assert raised.value.resolution == f"the engine's own log is in {tmp_path / 'test0' / 'log'}."
+    assert raised.value.resolution == "engine.log, beside the report, has the engine's own words."
     assert [(event.kind, event.name) for event in events if event.name] == [("creating", "slow"), ("created", "slow")]
     assert in_the_cloud(amazon) == {"slow"}
     gone: list[StackEvent] = []
@@ -191,7 +191,7 @@ def test_destroy_goes_on_after_a_refusal(
     assert str(raised.value) == (
         "The test0 stack was not destroyed\n"
         "  held: deleting CloudWatch Logs Log Group (engine-held): the cloud says no\n"
-        f"To fix it: the engine's own log is in {tmp_path / 'test0' / 'log'}."
+        "To fix it: engine.log, beside the report, has the engine's own words."
     )
     assert [event.name for event in events if event.kind == "deleted"] == ["free", "under-free"]
     assert [event.name for event in events if event.kind == "failed"] == ["held"]
@@ -211,7 +211,7 @@ def test_a_failure_names_each_resource_and_the_log(new_stack: Callable[[], Stack
         "The test0 stack did not come up\n"
         "  permissions: putting IAM Role (hop-nobody) Policy (p): An error occurred (NoSuchEntity) when calling the "
         "PutRolePolicy operation: Role hop-nobody not found\n"
-        f"To fix it: the engine's own log is in {tmp_path / 'test0' / 'log'}."
+        "To fix it: engine.log, beside the report, has the engine's own words."
     )
     assert raised.value.exit_code == 1
     assert "Role hop-nobody not found" in "".join(path.read_text() for path in (tmp_path / "test0" / "log").iterdir())

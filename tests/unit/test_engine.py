@@ -168,7 +168,7 @@ def test_errors_are_kept_for_the_failure_and_every_event_is_handed_on(tmp_path: 
         "The compute stack did not come up\n"
         "  data: it exists\n"
         "  no space left\n"
-        f"To fix it: the engine's own log is in {tmp_path}/log."
+        "To fix it: engine.log, beside the report, has the engine's own words."
     )
 
 
@@ -182,7 +182,7 @@ def test_a_stack_that_cannot_be_made(tmp_path: Path) -> None:
     assert str(raised.value) == (
         "The compute stack did not come up\n"
         "  error: the state cannot be read\n"
-        f"To fix it: the engine's own log is in {tmp_path}/log."
+        "To fix it: engine.log, beside the report, has the engine's own words."
     )
     assert isinstance(raised.value.__cause__, automation_errors.CommandError)
 
@@ -207,7 +207,7 @@ def test_a_destroy_that_fails(tmp_path: Path) -> None:
     assert str(raised.value) == (
         "The compute stack was not destroyed\n"
         "  error: the state cannot be read\n"
-        f"To fix it: the engine's own log is in {tmp_path}/log."
+        "To fix it: engine.log, beside the report, has the engine's own words."
     )
 
 
