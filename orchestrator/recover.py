@@ -2,10 +2,10 @@
 
 import os
 import time
+from contextlib import ExitStack
 from functools import partial
 
-from orchestrator import proof, pulumi_cli, rehearsal
-from orchestrator.clouds import LIVE
+from orchestrator import proof, pulumi_cli, surroundings
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
 from orchestrator.console import Console
 from orchestrator.engine import Backend, Stack, StackLockedError, stack_of
@@ -33,14 +33,15 @@ def recover(run_id: str, *, home: Home, console: Console) -> None:
         return
     journal.refuse_if_running()
     settings, phases = Settings.model_validate(journal.entry.settings), Phases(console)
-    clouds_folder = home.run_folder(run_id) / "rehearsal"
-    environment = LIVE if settings.mode == "live" else rehearsal.standing(clouds_folder)
-    if environment is None:
-        console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
-        journal.end()
-        home.tidy(run_id)
-        return
-    with environment.in_force():
+    with ExitStack() as entered:
+        environment = entered.enter_context(surroundings.of_a_killed_run(settings, home, run_id))
+        if environment is None:
+            console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
+            journal.end()
+            home.tidy(run_id)
+            return
+        environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
+        entered.enter_context(environment.in_force())
         with phases.phase("Pulumi CLI") as detail:
             cli = pulumi_cli.find(home, detail, Stop())
         backend = Backend(journal.entry.backend_url, home.passphrase(os.environ))
@@ -54,10 +55,9 @@ def recover(run_id: str, *, home: Home, console: Console) -> None:
         compute = compute_cloud(settings, Names(run_id), source=environment.data_source)
         with phases.phase("ask the clouds"):
             remaining = proof.ask(data, compute, run_id=run_id, failures=failures)
-    proof.refuse(remaining, run_id=run_id, failures=failures)
-    journal.end()
-    if settings.mode == "rehearsal":
-        rehearsal.end(clouds_folder)
+        proof.refuse(remaining, run_id=run_id, failures=failures)
+        environment.leave_standing = False
+        journal.end()
     home.tidy(run_id)
     if failures:
         raise failures[0]

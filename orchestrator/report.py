@@ -5,9 +5,7 @@ resource ids, labels of the counts) is only ever text in these files, never mark
 """
 
 import base64
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from orchestrator.clouds import Remaining
 from orchestrator.errors import OrchestratorError
+from orchestrator.text_file import replace_text
 
 # Control characters but tab and newline, those that turn the direction of writing, halves of surrogate pairs.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -100,8 +99,10 @@ def write(result: Result, directory: Path) -> None:
     Raises:
         OrchestratorError: a file cannot be written (the disk is full, the directory not writable).
     """
-    path = directory / "chart.png"
+    path = directory
     try:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "chart.png"
         chart = path.read_bytes() if path.exists() else None
         texts = {
             "result.json": result.model_dump_json(indent=2) + "\n",
@@ -110,7 +111,7 @@ def write(result: Result, directory: Path) -> None:
         }
         for name, text in texts.items():
             path = directory / name
-            _replace(path, text)
+            replace_text(path, text)
     except OSError as error:
         raise OrchestratorError(
             f"The report of run {result.run_id} could not be written: {path}.",
@@ -118,21 +119,6 @@ def write(result: Result, directory: Path) -> None:
             resolution=f"make room, and make {directory} a folder that you may write to. "
             f"The run itself ended: {result.status}.",
         ) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put ``text`` at ``path`` in one step: a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # Mode 0600.
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def html(result: Result, chart_png: bytes | None) -> str:

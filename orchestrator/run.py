@@ -11,13 +11,13 @@ exists. The main thread is not here: it waits for signals (``cli.py``).
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from orchestrator import cost, package, proof, pulumi_cli, rehearsal
+from orchestrator import cost, package, proof, pulumi_cli, surroundings
 from orchestrator.background import fail, spawn, unless_stopped
-from orchestrator.clouds import LIVE, Answer, ComputeCloud, Environment
+from orchestrator.clouds import Answer, ComputeCloud, Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
 from orchestrator.clouds.gcp import GoogleData
 from orchestrator.engine import Backend, Stack, stack_of
@@ -63,13 +63,13 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
         OrchestratorError: with the exit code of what went wrong; ResourcesRemainError wins over all others.
     """
     names, phase = record.names, record.phases.phase
-    with ExitStack() as surroundings:
+    with ExitStack() as entered:
         with phase("Pulumi CLI") as detail:
             cli = pulumi_cli.find(home, detail, stop)
             record.cli_version = str(cli.version)
         with phase("clouds"):
-            environment = surroundings.enter_context(_clouds(settings, home, names.run_id))
-            surroundings.enter_context(environment.in_force())
+            environment = entered.enter_context(surroundings.of_a_new_run(settings, home, names.run_id))
+            entered.enter_context(environment.in_force())
             record.found_data(environment.data_source)
         data = data_cloud(settings, names)
         compute = compute_cloud(settings, names, source=environment.data_source)
@@ -201,11 +201,3 @@ def _down(this: _Run, stack: Stack, up: "Future[None]") -> None:
         wait([up])
         stack.destroy(this.record.event)
         this.journal.stack(stack.name, "destroyed")
-
-
-def _clouds(settings: Settings, home: Home, run_id: str) -> AbstractContextManager[Environment]:
-    """The clouds of this run: the one place that asks for the mode."""
-    if settings.mode == "live":
-        return nullcontext(LIVE)
-    folder = home.folder(f"runs/{run_id}/rehearsal")
-    return rehearsal.clouds(folder, project=settings.data.project, tables=settings.rehearsal.tables)

@@ -55,26 +55,8 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
         force_detach_policies=True,
         opts=options,
     )
-    # No logs:CreateLogGroup: a late write of the function must not make the group again after destroy.
-    policy_document = pulumi.Output.json_dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Action": "s3:GetObject",
-                    "Resource": pulumi.Output.concat(bucket.arn, "/", DATA_KEY),
-                },
-                {
-                    "Effect": "Allow",
-                    "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-                    "Resource": pulumi.Output.concat(logs.arn, ":*"),
-                },
-            ],
-        }
-    )
     permissions = aws.iam.RolePolicy(
-        "permissions", name="read-extract-write-log", role=role.name, policy=policy_document, opts=options
+        "permissions", name="read-extract-write-log", role=role.name, policy=_permissions(bucket, logs), opts=options
     )
 
     function = aws.lambda_.Function(
@@ -115,6 +97,30 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
 
 async def _arrived(future: Future[ExtractFile]) -> ExtractFile:
     return await asyncio.wrap_future(future)
+
+
+def _permissions(bucket: aws.s3.Bucket, logs: aws.cloudwatch.LogGroup) -> pulumi.Output[str]:
+    """The role's policy document: read the one object, write into the one log group.
+
+    No logs:CreateLogGroup: a late write of the function must not make the group again after destroy.
+    """
+    return pulumi.Output.json_dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": "s3:GetObject",
+                    "Resource": pulumi.Output.concat(bucket.arn, "/", DATA_KEY),
+                },
+                {
+                    "Effect": "Allow",
+                    "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+                    "Resource": pulumi.Output.concat(logs.arn, ":*"),
+                },
+            ],
+        }
+    )
 
 
 def _layer(

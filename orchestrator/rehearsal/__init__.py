@@ -74,23 +74,29 @@ def clouds(folder: Path, *, project: str, tables: str | None) -> Iterator[Enviro
             process.stdin.close()
 
 
-def standing(folder: Path) -> Environment | None:
-    """The stand-in clouds that a killed run left behind, or None when they have ended, and all in them with them."""
-    ready = folder / READY
-    if not ready.exists():
-        return None
-    said = json.loads(ready.read_text())
+@contextmanager
+def standing(folder: Path) -> Iterator[Environment | None]:
+    """The stand-in clouds that a killed run left behind, or None when they have ended, and all in them with them.
+
+    They end with the block, unless ``Environment.leave_standing`` is set.
+    """
+    said = json.loads((folder / READY).read_text()) if (folder / READY).exists() else None
+    if said is None or not _answers(said["variables"]["AWS_ENDPOINT_URL"]):
+        yield None
+        return
+    environment = _environment(said)
+    try:
+        yield environment
+    finally:
+        if not environment.leave_standing:
+            with suppress(ProcessLookupError):
+                os.kill(said["pid"], signal.SIGTERM)
+
+
+def _answers(url: str) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
-        if probe.connect_ex(("127.0.0.1", urlsplit(said["variables"]["AWS_ENDPOINT_URL"]).port)) != 0:
-            return None
-    return _environment(said)
-
-
-def end(folder: Path) -> None:
-    """Take down clouds that were left standing."""
-    with suppress(ProcessLookupError):
-        os.kill(json.loads((folder / READY).read_text())["pid"], signal.SIGTERM)
+        return probe.connect_ex(("127.0.0.1", urlsplit(url).port)) == 0
 
 
 def _environment(said: dict[str, Any]) -> Environment:

@@ -119,7 +119,7 @@ def slow(
 
 
 def test_an_interrupt_lets_creates_in_flight_finish(
-    slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon, tmp_path: Path
+    slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon
 ) -> None:
     def program() -> None:
         opts = options()
@@ -172,9 +172,7 @@ def test_destroy_twice(new_stack: Callable[[], Stack]) -> None:
     assert events == []
 
 
-def test_destroy_goes_on_after_a_refusal(
-    slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon, tmp_path: Path
-) -> None:
+def test_destroy_goes_on_after_a_refusal(slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon) -> None:
     def program() -> None:
         opts = options()
         # Destroyed in two waves: what depends on something, and then that.

@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(OrchestratorError) as caught:
         write(result(status="failed"), directory)
     assert str(caught.value) == (
-        f"The report of run r1 could not be written: {directory}/result.json.\n"
+        f"The report of run r1 could not be written: {directory}.\n"
         "  Not a directory\n"
         f"To fix it: make room, and make {directory} a folder that you may write to. The run itself ended: failed."
     )
