@@ -103,7 +103,8 @@ def _sheet(title: str) -> tuple[Figure, Axes]:
     axes = figure.add_axes((0.06, 0.11, 0.91, 0.73), facecolor=PAPER)
     axes.spines[:].set_visible(False)
     # The title is anyone's text: a "$" in it is a dollar, not the start of a formula.
-    figure.text(0.06, 0.92, title, fontsize=34, fontweight="bold", color=INK, parse_math=False)
+    size = min(34.0, 34 * 66 / max(len(title), 1))  # About 66 characters fit at 34 points.
+    figure.text(0.06, 0.92, title, fontsize=size, fontweight="bold", color=INK, parse_math=False)
     return figure, axes
 
 

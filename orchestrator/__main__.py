@@ -10,6 +10,13 @@ def main() -> int:
             "The orchestrator runs on Linux and macOS. On Windows, use WSL: https://learn.microsoft.com/windows/wsl/\n"
         )
         return 2
+    try:
+        return _main()
+    except KeyboardInterrupt:  # While we import: nothing has begun.
+        return 130
+
+
+def _main() -> int:
     # Only now: the commands need fcntl and signals that Windows does not have.
     from orchestrator.cli import app  # noqa: PLC0415
     from orchestrator.errors import OrchestratorError  # noqa: PLC0415

@@ -13,10 +13,11 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import proof, query, report, settings
+from orchestrator import query, report, settings
 from orchestrator.console import Console
 from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError
 from orchestrator.home import Home
+from orchestrator.journal import recovery_command
 from orchestrator.record import Record
 from orchestrator.recover import recover as finish_run
 from orchestrator.run import PHASES
@@ -50,7 +51,7 @@ def run(
     directory = _results_folder(chosen.results, names.run_id)
     with Console(sys.stderr) as console:
         console.heading(names.run_id, settings.effective(chosen), [])
-        record, stop = Record(chosen, names, directory, console), Stop()
+        record, stop = Record(chosen, question, names, directory, console), Stop()
         error = _wait_for(
             lambda: run_analysis(chosen, question, home=home, record=record, stop=stop), names.run_id, console, stop
         )
@@ -65,7 +66,7 @@ def run(
             home.tidy(names.run_id)
         console.outcome(result, directory)
     if as_json:
-        sys.stdout.write(result.model_dump_json(indent=2) + "\n")
+        _print(result.model_dump_json(indent=2) + "\n", directory)
     raise typer.Exit(exit_code)
 
 
@@ -90,7 +91,7 @@ def _wait_for(work: Callable[[], None], run_id: str, console: Console, stop: Sto
         first = True
         while (number := arrived.wait()) is not None:
             if not first:
-                console.note(f"Leaving at once. Resources may remain: run `{proof.command(run_id)}`.")
+                console.note(f"Leaving at once. Resources may remain: run `{recovery_command(run_id)}`.")
                 os._exit(ResourcesRemainError.exit_code)
             first = False
             console.note("Stopping: what was made is being destroyed. Once more to leave at once and leave it behind.")
@@ -121,6 +122,25 @@ def _kept(work: Callable[[], None], failure: list[OrchestratorError], arrived: A
         )
     finally:
         arrived.work_is_done()
+
+
+def _print(text: str, directory: Path) -> None:
+    """Write to standard output; whoever stops reading has seen enough."""
+    try:
+        if sys.stdout is None:
+            raise OSError("standard output is closed")  # noqa: TRY301
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end.
+    except OSError as error:
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OrchestratorError(
+            "The result could not be printed",
+            details=str(error),
+            resolution=f"see result.json in {directory}.",
+        ) from error
 
 
 def _results_folder(results: Path, run_id: str) -> Path:

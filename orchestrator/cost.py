@@ -32,5 +32,5 @@ def refuse_over(ceiling: float, *, query: float, compute: float) -> None:
             f"The run may cost {query + compute:.4f} USD, over the ceiling of {ceiling:.4f} USD",
             details=f"query: {query:.4f} USD\nfunction, if it runs to its timeout: {compute:.4f} USD",
             resolution="narrow the query (--set analysis.parameters...), lower compute.memory or compute.timeout, "
-            "or raise budget.max_cost_usd. Nothing was created.",
+            "or raise budget.max_cost_usd.",
         )

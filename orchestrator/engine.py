@@ -8,7 +8,9 @@ in our process group: a Ctrl-C or a kill of Python then breaks the CLI with crea
 import json
 import logging
 import os
+import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -23,6 +25,7 @@ from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.home import Home
+from orchestrator.processes import is_alive
 from orchestrator.pulumi_cli import Cli
 
 PROJECT = "cloud-hopping"
@@ -43,7 +46,15 @@ class StackError(OrchestratorError):
 
 
 class StackLockedError(StackError):
-    """Another process works on the stack, or died while it did."""
+    """Another process works on the stack, or died while it did: then the lock is ``abandoned``."""
+
+    _HOLDER = re.compile(r"created by \S*@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the CLI that holds the lock was on this machine and is gone; its message names it."""
+        holder = self._HOLDER.search(self.details or "")
+        return holder is not None and holder["host"] == socket.gethostname() and not is_alive(int(holder["pid"]))
 
 
 @dataclass(frozen=True)
@@ -101,8 +112,18 @@ class Stack:
         """Destroy what the state holds and remove the stack; what is not there is fine.
 
         Raises:
+            StackLockedError: another process works on the stack.
             StackError: something is left, or may be (a create whose outcome the engine does not know).
         """
+        try:
+            self._destroy(on_event)
+        except StackLockedError as error:
+            if not error.abandoned:
+                raise
+            self._open(_no_program, select=True).cancel()
+            self._destroy(on_event)
+
+    def _destroy(self, on_event: Callable[[StackEvent], None]) -> None:
         failures: list[str] = []
         try:
             stack = self._open(_no_program, select=True)

@@ -5,7 +5,9 @@ that a recovery reads is the last one that was complete.
 """
 
 import os
+import shlex
 import socket
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +16,18 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import UsageError
+from orchestrator.processes import is_alive
 from orchestrator.text_file import replace_text
 
 FILE = "run.json"
 StackStatus = Literal["may exist", "destroyed"]
+
+
+def recovery_command(run_id: str) -> str:
+    """What removes the rest of a run: with this Python and this home, so that it can be pasted as it stands."""
+    home = os.environ.get("ORCHESTRATOR_HOME")
+    prefix = f"ORCHESTRATOR_HOME={shlex.quote(home)} " if home else ""
+    return f"{prefix}{shlex.quote(sys.executable)} -m orchestrator recover {run_id}"
 
 
 class Entry(BaseModel):
@@ -91,7 +101,7 @@ class Journal:
         entry = self._entry
         if entry.host != socket.gethostname():
             reason = f"it was started on another machine, {entry.host}, as process {entry.pid}"
-        elif _alive(entry.pid):
+        elif is_alive(entry.pid):
             reason = f"its process {entry.pid} is alive"
         else:
             return
@@ -115,13 +125,3 @@ class Journal:
 
     def _write(self) -> None:
         replace_text(self._path, self._entry.model_dump_json(indent=2) + "\n")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # It is somebody else's.
-        pass
-    return True

@@ -5,6 +5,7 @@ import time
 from orchestrator.clouds import ComputeCloud, Remaining
 from orchestrator.clouds.gcp import GoogleData
 from orchestrator.errors import OrchestratorError, ResourcesRemainError
+from orchestrator.journal import recovery_command
 
 # Listings by tag lag behind a delete, on AWS for up to a minute.
 _SETTLE_SECONDS = 60.0
@@ -28,7 +29,7 @@ def ask(data: GoogleData, compute: ComputeCloud, *, run_id: str, failures: list[
         raise ResourcesRemainError(
             "It is not known whether resources remain",
             details="\n".join(str(failure) for failure in (*failures, error)),
-            resolution=f"run `{command(run_id)}`.",
+            resolution=f"run `{recovery_command(run_id)}`.",
         ) from error
 
 
@@ -39,10 +40,5 @@ def refuse(remaining: list[Remaining], *, run_id: str, failures: list[Orchestrat
         raise ResourcesRemainError(
             f"{len(remaining)} resources remain",
             details="\n".join([*(str(failure) for failure in failures), *named]),
-            resolution=f"run `{command(run_id)}`.",
+            resolution=f"run `{recovery_command(run_id)}`.",
         )
-
-
-def command(run_id: str) -> str:
-    """What removes the rest of a run."""
-    return f"python -m orchestrator recover {run_id}"

@@ -15,6 +15,7 @@ from orchestrator.console import Console
 from orchestrator.engine import StackEvent
 from orchestrator.errors import InterruptedRunError, OrchestratorError, OverCeilingError, ResourcesRemainError
 from orchestrator.phases import Phases
+from orchestrator.query import Query
 from orchestrator.report import Resources, Result
 from orchestrator.settings import Settings
 from stacks.naming import Names
@@ -26,7 +27,7 @@ Status = Literal["done", "failed", "refused", "interrupted", "resources remain"]
 class Record:
     """Filled by the run's threads; ``directory`` is ``results/<run id>``, where the events go line by line."""
 
-    def __init__(self, settings: Settings, names: Names, directory: Path, console: Console) -> None:
+    def __init__(self, settings: Settings, query: Query, names: Names, directory: Path, console: Console) -> None:
         self.names = names
         self.directory = directory
         self.phases = Phases(console)
@@ -39,6 +40,7 @@ class Record:
         self.answer: Answer | None = None
         self.remaining: list[Remaining] = []
         self._settings = settings
+        self._query = query
         self._console = console
         self._created = self._destroyed = 0
         # The engine waits for its event listener: a slow disk must not slow it.
@@ -70,6 +72,8 @@ class Record:
             data_cloud=self._settings.data.cloud,
             compute_cloud=self._settings.compute.cloud,
             title=self._settings.analysis.title,
+            query=self._query.sql,
+            parameters={name: str(value) for name, value in self._query.parameters.items()},
             rows=answer.rows if answer else None,
             counts=answer.counts if answer else None,
             bytes_processed=self.bytes_processed,

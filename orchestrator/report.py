@@ -18,6 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from orchestrator.clouds import Remaining
 from orchestrator.errors import OrchestratorError
+from orchestrator.journal import recovery_command
 from orchestrator.text_file import replace_text
 
 # Control characters but tab and newline, those that turn the direction of writing, halves of surrogate pairs.
@@ -68,6 +69,8 @@ class Result(_Model):
     data_cloud: Text
     compute_cloud: Text
     title: Text
+    query: Text  # The SQL as it was sent.
+    parameters: dict[Text, Text]  # As text, by name.
     rows: int | None
     counts: dict[Text, int] | None
     bytes_processed: int | None
@@ -157,7 +160,9 @@ def markdown(result: Result) -> str:
         blocks.append(_fenced([f"{left.cloud} {left.kind} {left.id}" for left in result.remaining]))
     if command := removal_command(result):
         blocks.append(f"Remove it: {_code(command)}")
-    facts = {"Run": result.run_id, "Mode": result.mode, "Data": f"{result.data_cloud}: {result.data_source}"}
+    blocks.append(_fenced(result.query.splitlines()))
+    facts = {f"@{name}": value for name, value in result.parameters.items()}
+    facts |= {"Run": result.run_id, "Mode": result.mode, "Data": f"{result.data_cloud}: {result.data_source}"}
     facts |= {"Compute": result.compute_cloud, **result.versions}
     blocks.append("\n".join(f"- {name}: {_code(value)}" for name, value in facts.items()))
     return "\n\n".join(blocks) + "\n"
@@ -244,7 +249,7 @@ def leftover(result: Result) -> str:
 
 def removal_command(result: Result) -> str | None:
     """The command that removes what this run left, None when it left nothing."""
-    return f"python -m orchestrator recover {result.run_id}" if result.status == "resources remain" else None
+    return recovery_command(result.run_id) if result.status == "resources remain" else None
 
 
 def timeline(phases: Sequence[Phase]) -> list[Bar]:

@@ -55,7 +55,8 @@ def _set(variables: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-LIVE = Environment(variables={}, data_source="bigquery-public-data")
+# The engine and its programs talk gRPC on this machine; a proxy of the caller's is for everything else.
+LIVE = Environment(variables={"no_grpc_proxy": "127.0.0.1,localhost"}, data_source="bigquery-public-data")
 
 
 @dataclass(frozen=True)

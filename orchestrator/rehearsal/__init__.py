@@ -6,6 +6,7 @@ boto3 and Google's clients read anyway.
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,13 +27,9 @@ READY = "environment.json"
 """Written into the folder once the clouds answer."""
 _READY_SECONDS = 60
 _POLL_SECONDS = 0.02
-# The caller's own accounts must not leak into a rehearsal, nor a proxy come between.
-_UNSET = (
-    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
-    "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE", "GOOGLE_CLOUD_QUOTA_PROJECT",
-    "CLOUDSDK_CORE_PROJECT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
-)  # fmt: skip
-_FIXED = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "NO_PROXY": "127.0.0.1"}
+# The caller's own accounts, endpoints and proxies must not leak into a rehearsal: nothing leaves the machine.
+_STEERS = re.compile(r"(AWS|AMAZON|GOOGLE|CLOUDSDK|GCLOUD|GCE|BIGQUERY|STORAGE|GRPC)_.*|.*_proxy", re.IGNORECASE)
+_FIXED = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
 
 
 @contextmanager
@@ -49,7 +46,16 @@ def clouds(folder: Path, *, project: str, tables: str | None) -> Iterator[Enviro
             details=f"missing: {', '.join(missing)}",
             resolution="run `make run` once, or install the extra: pip install -e '.[rehearsal]'",
         )
-    command = [sys.executable, "-m", "orchestrator.rehearsal", str(folder), project, *([tables] if tables else [])]
+    # -P: a json.py in the working directory is not ours. The directory itself counts: tables may be relative to it.
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "orchestrator.rehearsal",
+        str(folder),
+        project,
+        *([tables] if tables else []),
+    ]
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -58,8 +64,9 @@ def clouds(folder: Path, *, project: str, tables: str | None) -> Iterator[Enviro
             stdout=output,
             stderr=output,
             start_new_session=True,
-            cwd=Path(__file__).parents[2],
-            env={name: value for name, value in os.environ.items() if name not in _UNSET} | _FIXED,
+            env={name: value for name, value in os.environ.items() if not _STEERS.match(name)}
+            | _FIXED
+            | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
     environment = None
     try:
@@ -101,7 +108,7 @@ def _answers(url: str) -> bool:
 
 def _environment(said: dict[str, Any]) -> Environment:
     return Environment(
-        variables=dict.fromkeys(_UNSET) | _FIXED | said["variables"],
+        variables=dict.fromkeys(filter(_STEERS.match, os.environ)) | _FIXED | said["variables"],
         data_source=f"{said['data_source']}, in rehearsal",
         function_target=Target(python=f"{sys.version_info.major}.{sys.version_info.minor}", platform=None),
     )

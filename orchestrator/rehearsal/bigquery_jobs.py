@@ -188,8 +188,7 @@ class Jobs:
         try:
             job.connection.execute(f"EXPLAIN {statement.sql}", statement.arguments).fetchall()
         except duckdb.Error as error:
-            # What DuckDB would not run, BigQuery would most likely not either, in words of its own.
-            raise invalid(f"Query error (in DuckDB's words): {str(error).splitlines()[0]}") from error
+            raise invalid(_words(error)) from error
         sizes = [self._bigquery.read_bytes(read, statement.arguments) for read in statement.reads]
         processed = sum(sum(tables.values()) for tables in sizes)
         # At least 10 MB for each table of which anything is read, then up to a whole MB.
@@ -287,7 +286,7 @@ def _run(job: Job, work: Callable[[Job], None]) -> None:
     except CloudError as error:
         job.error = error
     except duckdb.Error as error:
-        job.error = invalid(f"Query error (in DuckDB's words): {str(error).splitlines()[0]}")
+        job.error = invalid(_words(error))
     except Exception as error:  # noqa: BLE001 - a job must become DONE, or its caller waits for ever.
         job.error = CloudError(500, "internalError", f"the rehearsal failed: {type(error).__name__}: {error}")
     finally:
@@ -303,6 +302,14 @@ def _interrupt(job: Job) -> None:
     with contextlib.suppress(duckdb.ConnectionException):  # Done and closed in this very moment.
         while not job.done.wait(0.05):
             job.connection.interrupt()
+
+
+def _words(error: duckdb.Error) -> str:
+    """What BigQuery says: our translation raises its words itself, as invalid input; the rest is in DuckDB's own."""
+    line = str(error).splitlines()[0]
+    if isinstance(error, duckdb.InvalidInputException):
+        return line.removeprefix("Invalid Input Error: ")
+    return f"Query error (in DuckDB's words): {line}"
 
 
 def _reference(name: str) -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""BigQuery SQL to DuckDB SQL, for one SELECT; what is not known to mean the same is refused.
+"""BigQuery SQL to DuckDB SQL, for one query; what is not known to mean the same is refused.
 
-sqlglot parses, resolves names and infers types; ``sql_types`` lets pass only expressions that both engines compute
-alike, with operands that BigQuery would take. The result also says which columns of which tables are read, because
-BigQuery charges by them.
+sqlglot parses, resolves names and infers types; ``sql_checks`` and ``sql_functions`` let pass only what is known,
+with operands that BigQuery would take; ``sql_duckdb`` makes DuckDB compute it alike; ``sql_outputs`` gives the result
+BigQuery's names and types. The result also says which columns of which tables are read, because BigQuery charges by
+them.
 """
 
-import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from sqlglot.optimizer.pushdown_projections import pushdown_projections
 from sqlglot.optimizer.qualify import qualify
 
 from orchestrator.rehearsal.google_rest import CloudError, unsupported
-from orchestrator.rehearsal.sample import DUCKDB_TYPES, SUFFIX
-from orchestrator.rehearsal.sql_types import bigquery_type, check_expressions
+from orchestrator.rehearsal.sample import SUFFIX
+from orchestrator.rehearsal.sql_checks import check_expressions
+from orchestrator.rehearsal.sql_duckdb import compute_alike
+from orchestrator.rehearsal.sql_outputs import cast_outputs, output_names, output_types
 
 _PSEUDO_COLUMN = "_TABLE_SUFFIX"
-# A part of what BigQuery allows: https://cloud.google.com/bigquery/docs/schemas#column_names
-_FIELD_NAME = re.compile(r"\w[\w -]{0,299}")
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,12 @@ def translate(sql: str, parameters: Mapping[str, tuple[str, Any]], find: Find) -
     tree = _parse(sql)
     _bind_parameters(tree, parameters)
     sources = _bind_tables(tree, find)
-    names = _output_names(tree)
+    names = output_names(tree)
     schema: dict[str, object] = {alias: _schema(source) for alias, source in sources.items()}
     tree = _resolve(tree, schema, sources)
-    columns = _type_outputs(tree, names)
+    columns = output_types(tree, names)
+    compute_alike(tree)
+    cast_outputs(tree, columns)
     reads = _reads(tree, sources)
     arguments = {name: parameters[name][1] for name in {node.name for node in tree.find_all(exp.Placeholder)}}
     for table in list(tree.find_all(exp.Table)):
@@ -94,9 +96,11 @@ def invalid(message: str) -> CloudError:
     return CloudError(400, "invalidQuery", message)
 
 
-def _parse(sql: str) -> exp.Select:
+def _parse(sql: str) -> exp.Select | exp.Union:
     try:
         statements = [statement for statement in sqlglot.parse(sql, read="bigquery") if statement is not None]
+        # A comment after the last semicolon is a statement of its own to sqlglot.
+        statements = [statement for statement in statements if not isinstance(statement, exp.Semicolon)]
     except ParseError as error:
         place = error.errors[0]
         column = place["col"] - len(place["highlight"]) + 1
@@ -111,7 +115,7 @@ def _parse(sql: str) -> exp.Select:
         raise invalid("Syntax error: Unexpected end of statement")
     if len(statements) > 1:
         raise unsupported("a script of several statements")
-    if not isinstance(statements[0], exp.Select):
+    if not isinstance(statements[0], exp.Select | exp.Union):
         raise unsupported(f"a {statements[0].key.upper()} statement; one SELECT is what runs here")
     if any(not select.expressions for select in statements[0].find_all(exp.Select)):
         raise invalid("Syntax error: SELECT list must not be empty")
@@ -121,7 +125,7 @@ def _parse(sql: str) -> exp.Select:
     return statements[0]
 
 
-def _bind_parameters(tree: exp.Select, parameters: Mapping[str, tuple[str, Any]]) -> None:
+def _bind_parameters(tree: exp.Query, parameters: Mapping[str, tuple[str, Any]]) -> None:
     """``@month`` becomes ``CAST($month AS INT64)``: typed, as BigQuery's parameters are, and never text in the SQL."""
     for node in list(tree.find_all(exp.Parameter)):
         # BigQuery compares the names of parameters without regard to case.
@@ -132,7 +136,7 @@ def _bind_parameters(tree: exp.Select, parameters: Mapping[str, tuple[str, Any]]
         node.replace(exp.Cast(this=exp.Placeholder(this=name), to=kind))
 
 
-def _bind_tables(tree: exp.Select, find: Find) -> dict[str, Source]:
+def _bind_tables(tree: exp.Query, find: Find) -> dict[str, Source]:
     """Give every table a name of ours (t0, t1, ...) and look up what it stands for."""
     common = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     sources: dict[str, Source] = {}
@@ -164,16 +168,9 @@ def _schema(source: Source) -> dict[str, str]:
     return {**source.columns, **suffix}
 
 
-def _output_names(tree: exp.Select) -> list[str] | None:
-    """The result's names as they are written; None with a star, whose names the tables give."""
-    if any(projection.is_star for projection in tree.expressions):
-        return None
-    given = [projection.output_name for projection in tree.expressions]
-    numbers = itertools.count()
-    return [name or f"f{next(numbers)}_" for name in given]
-
-
-def _resolve(tree: exp.Select, schema: dict[str, object], sources: Mapping[str, Source]) -> exp.Select:
+def _resolve(
+    tree: exp.Select | exp.Union, schema: dict[str, object], sources: Mapping[str, Source]
+) -> exp.Select | exp.Union:
     try:
         qualified = qualify(tree, schema=schema, dialect="bigquery")
     except OptimizeError as error:
@@ -183,7 +180,7 @@ def _resolve(tree: exp.Select, schema: dict[str, object], sources: Mapping[str, 
             _bind_pseudo_column(column, sources)
     typed = annotate_types(qualified, schema=schema, dialect="bigquery")
     check_expressions(typed)
-    if not isinstance(typed, exp.Select):
+    if not isinstance(typed, exp.Select | exp.Union):
         raise unsupported("a query that is not one SELECT")
     return typed
 
@@ -226,30 +223,7 @@ def _unresolved(error: OptimizeError, sources: Mapping[str, Source]) -> CloudErr
     return invalid(f"Unrecognized name: {name}{at}")
 
 
-def _type_outputs(tree: exp.Select, names: list[str] | None) -> dict[str, str]:
-    """Cast every column of the result to the type that BigQuery would give it: DuckDB sums INT64 to HUGEINT."""
-    names = names or list(tree.named_selects)
-    duplicates = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
-    if duplicates:
-        raise invalid(
-            "Duplicate column names in the result are not supported when a destination table is present. "
-            f"Found duplicate(s): {', '.join(duplicates)}"
-        )
-    columns = {}
-    for name in names:
-        if not _FIELD_NAME.fullmatch(name):
-            raise invalid(f'Invalid field name "{name}".')
-    for name, projection in zip(names, list(tree.expressions), strict=True):
-        expression = projection.unalias()
-        # A bare NULL is an INT64 in BigQuery.
-        kind = bigquery_type(expression).replace("NULL", "INT64")
-        columns[name] = kind
-        cast = exp.Cast(this=expression.copy(), to=exp.DataType.build(DUCKDB_TYPES[kind], dialect="duckdb"))
-        projection.replace(exp.alias_(cast, projection.alias_or_name, quoted=True))
-    return columns
-
-
-def _reads(tree: exp.Select, sources: Mapping[str, Source]) -> tuple[Read, ...]:
+def _reads(tree: exp.Query, sources: Mapping[str, Source]) -> tuple[Read, ...]:
     """The columns that are read: of a subquery only those that the outer query uses."""
     pruned = pushdown_projections(tree.copy())
     reads = []

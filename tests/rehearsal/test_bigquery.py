@@ -121,17 +121,36 @@ def test_a_dry_run_counts_the_columns_read_and_runs_nothing(client: bigquery.Cli
     job = client.query(
         f"SELECT COUNT(*) AS n FROM {STORMS} WHERE injuries_direct > 0", bigquery.QueryJobConfig(dry_run=True)
     )
-    assert (job.total_bytes_processed, job.total_bytes_billed, job.state) == (180 * 8, 10 << 20, "DONE")
+    assert (job.total_bytes_processed, job.total_bytes_billed, job.state) == (180 * 8, 0, "DONE")
     assert google.jobs.all() == []
+
+
+def test_an_everyday_query_runs_and_is_billed(client: bigquery.Client) -> None:
+    wildcard = "`bigquery-public-data.noaa_historic_severe_storms.storms_*`"
+    job = client.query(
+        "SELECT IF(EXTRACT(MONTH FROM event_begin_time) < 7, 'early', 'late') AS half, COUNT(*) AS n, "
+        "ROUND(100 * COUNT(*) / SUM(COUNT(*)) OVER (), 1) AS share "
+        f"FROM {wildcard} WHERE CAST(_TABLE_SUFFIX AS INT64) BETWEEN 2010 AND 2011 GROUP BY half ORDER BY half; -- done"
+    )
+    early, late = job.result()
+    assert (early.half, late.half, early.n + late.n) == ("early", "late", 360)
+    assert (early.share, late.share) == (round(early.n / 3.6, 1), round(late.n / 3.6, 1))
+    # An event's DATETIME is 8 bytes; two tables are billed 10 MB each.
+    assert (job.total_bytes_processed, job.total_bytes_billed) == (360 * 8, 20 << 20)
+
+
+def test_a_division_by_zero_fails_the_job(client: bigquery.Client) -> None:
+    error = error_of(client.query(f"SELECT 1 / (COUNT(*) - 180) AS x FROM {STORMS}"))
+    assert (error["reason"], error["message"].rpartition("Error: ")[2]) == ("invalidQuery", "division by zero: 1 / 0")
 
 
 def test_the_table_suffix_spares_tables(client: bigquery.Client) -> None:
     wildcard = "`bigquery-public-data.noaa_historic_severe_storms.storms_*`"
     dry = bigquery.QueryJobConfig(dry_run=True, query_parameters=[bigquery.ScalarQueryParameter("y", "STRING", "2011")])
     all_years = client.query(f"SELECT injuries_direct FROM {wildcard}", dry)
-    assert (all_years.total_bytes_processed, all_years.total_bytes_billed) == (10 * 180 * 8, 100 << 20)
+    assert (all_years.total_bytes_processed, all_years.total_bytes_billed) == (10 * 180 * 8, 0)
     two = client.query(f"SELECT injuries_direct FROM {wildcard} WHERE _TABLE_SUFFIX <= @y AND injuries_direct < 5", dry)
-    assert (two.total_bytes_processed, two.total_bytes_billed) == (2 * 180 * 8, 20 << 20)
+    assert (two.total_bytes_processed, two.total_bytes_billed) == (2 * 180 * 8, 0)
 
 
 def test_a_job_id_is_taken_for_ever(client: bigquery.Client) -> None:

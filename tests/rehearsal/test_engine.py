@@ -1,5 +1,9 @@
 """One stack up, one stack down: the real engine over the stand-in of Amazon."""
 
+import json
+import os
+import socket
+import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +15,12 @@ import pulumi_aws as aws
 import pytest
 from pulumi.provider.experimental.provider import Provider
 
-from orchestrator.engine import Stack, StackError, StackEvent
+from orchestrator.engine import Backend, Stack, StackError, StackEvent, StackLockedError
 from orchestrator.rehearsal import aws_resources
 from orchestrator.rehearsal.aws import Amazon
 from orchestrator.rehearsal.aws_resources import LogGroup
 from orchestrator.rehearsal.provider import RefusedError, StandInProvider
+from stacks.naming import Names
 
 Program = Callable[[], None]
 REGION = "us-east-1"
@@ -170,6 +175,35 @@ def test_destroy_twice(new_stack: Callable[[], Stack]) -> None:
     events: list[StackEvent] = []
     stack.destroy(events.append)
     assert events == []
+
+
+@pytest.mark.parametrize("holder", ["dead", "alive", "elsewhere"])
+def test_a_lock_is_broken_only_when_its_holder_is_gone(
+    new_stack: Callable[[], Stack], amazon: Amazon, backend: Backend, names: Names, holder: str
+) -> None:
+    stack = new_stack()
+    stack.up(log_groups("locked"), lambda _: None)
+    child = subprocess.Popen(["true"])
+    child.wait()
+    lock = {
+        "pid": child.pid if holder == "dead" else os.getpid(),
+        "username": "somebody",
+        "hostname": "elsewhere" if holder == "elsewhere" else socket.gethostname(),
+        "timestamp": "2026-11-23T18:00:00Z",
+    }
+    locks = Path(backend.url.removeprefix("file://")) / ".pulumi/locks/organization/cloud-hopping"
+    (locks / f"{names.run_id}-test0").mkdir(parents=True, exist_ok=True)
+    (locks / f"{names.run_id}-test0" / "1.json").write_text(json.dumps(lock))
+    if holder == "dead":
+        stack.destroy(lambda _: None)
+        assert in_the_cloud(amazon) == set()
+        return
+    with pytest.raises(StackLockedError) as raised:
+        stack.destroy(lambda _: None)
+    assert raised.value.brief == "The test0 stack is locked"
+    assert in_the_cloud(amazon) == {"locked"}
+    (locks / f"{names.run_id}-test0" / "1.json").unlink()
+    stack.destroy(lambda _: None)
 
 
 def test_destroy_goes_on_after_a_refusal(slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon) -> None:

@@ -105,3 +105,10 @@ def test_a_time_that_is_none_names_its_column() -> None:
 def test_the_chart_says_whose_data_it_shows(csv: bytes) -> None:
     figure = analysis.analyse(csv, title="Hail in March", source="synthetic sample, in $rehearsal$").figure
     assert [text.get_text() for text in figure.texts] == ["Hail in March", "Data: synthetic sample, in $rehearsal$"]
+
+
+@pytest.mark.parametrize(("length", "points"), [(13, 34.0), (66, 34.0), (200, 34 * 66 / 200)])
+def test_a_long_title_is_drawn_smaller_and_stays_on_the_sheet(length: int, points: float) -> None:
+    figure = analysis.analyse(HEADER, title=("hail in March " * 20)[:length], source="a test").figure
+    assert figure.texts[0].get_fontsize() == points
+    assert figure.texts[0].get_window_extent().x1 < figure.bbox.x1

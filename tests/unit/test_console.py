@@ -20,6 +20,7 @@ import pytest
 
 from orchestrator.clouds import Remaining
 from orchestrator.console import Console
+from orchestrator.journal import recovery_command
 from orchestrator.report import Phase, Resources, Result
 
 COUNTS = {"4": 1, "10": 1, "11": 1, "12": 3, "16": 1, "20": 3, "21": 1, "23": 1, "25": 11, "27": 2, "28": 1, "30": 1}
@@ -49,6 +50,8 @@ def result(**changes: Any) -> Result:
         "data_cloud": "gcp",
         "compute_cloud": "aws",
         "title": "Hail in March",
+        "query": "SELECT @county",
+        "parameters": {"county": "TRAVIS"},
         "rows": 27,
         "counts": COUNTS,
         "bytes_processed": 12_900_000,
@@ -170,8 +173,8 @@ To fix it: log in again.
 2 left in the clouds; it may cost money until it is removed.
   aws s3:bucket         b-1
   gcp bigquery:dataset  d[1]
-Remove it: python -m orchestrator recover r1
-"""
+Remove it: {COMMAND}
+""".replace("{COMMAND}", recovery_command("r1"))
     )
 
 

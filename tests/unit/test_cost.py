@@ -49,5 +49,5 @@ def test_over_the_ceiling() -> None:
         "  query: 0.0488 USD\n"
         "  function, if it runs to its timeout: 0.0014 USD\n"
         "To fix it: narrow the query (--set analysis.parameters...), lower compute.memory or compute.timeout, "
-        "or raise budget.max_cost_usd. Nothing was created."
+        "or raise budget.max_cost_usd."
     )

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator import journal, text_file
 from orchestrator.errors import UsageError
-from orchestrator.journal import Entry, Journal
+from orchestrator.journal import Entry, Journal, recovery_command
 
 RUN_ID = "20261123-174205-k3x9qz"
 
@@ -134,3 +134,13 @@ def test_a_slow_write_does_not_undo_a_later_one(tmp_path: Path, monkeypatch: pyt
     second_is_done.set()
     first.join(10)
     assert written(tmp_path)["stacks"] == {"data": "may exist", "compute": "may exist"}
+
+
+def test_the_recovery_command_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/opt/my python/bin/python")
+    monkeypatch.setenv("ORCHESTRATOR_HOME", "/srv/wörk dir")
+    assert recovery_command("r1") == (
+        "ORCHESTRATOR_HOME='/srv/wörk dir' '/opt/my python/bin/python' -m orchestrator recover r1"
+    )
+    monkeypatch.delenv("ORCHESTRATOR_HOME")
+    assert recovery_command("r1") == "'/opt/my python/bin/python' -m orchestrator recover r1"

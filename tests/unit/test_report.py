@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from orchestrator.clouds import Remaining
 from orchestrator.errors import OrchestratorError
+from orchestrator.journal import recovery_command
 from orchestrator.report import (
     Phase,
     Resources,
@@ -54,6 +55,8 @@ def result(**changes: Any) -> Result:
         "data_cloud": "gcp",
         "compute_cloud": "aws",
         "title": "Hail in March",
+        "query": "SELECT @county",
+        "parameters": {"county": "TRAVIS"},
         "rows": 27,
         "counts": {"4": 1, "12": 3, "25": 11},
         "bytes_processed": 12_900_000,
@@ -130,6 +133,8 @@ def test_result_json_is_exactly_the_model(tmp_path: Path) -> None:
         "data_cloud": "gcp",
         "compute_cloud": "aws",
         "title": "Hail in March",
+        "query": "SELECT @county",
+        "parameters": {"county": "TRAVIS"},
         "rows": 27,
         "counts": {"4": 1, "12": 3, "25": 11},
         "bytes_processed": 12_900_000,
@@ -238,6 +243,7 @@ def test_the_page_shows_the_chart_the_numbers_the_phases_and_the_versions(tmp_pa
     assert "Rows 27 Most 11 at 25 Scanned 12.3 MiB Billed 20.0 MiB Estimated cost $0.00012 Took 10.0 s" in words
     assert "Phases data stack 2.5 s compute stack 10.0 s 0 s 10.0 s Resources" in words
     assert "Resources 0 left: 14 created, 14 destroyed, and the clouds list nothing of this run. This run" in words
+    assert "This run SELECT @county @county TRAVIS run r1 mode" in words
     assert words.endswith("pulumi 3.250.0")
 
 
@@ -265,7 +271,7 @@ def test_a_failed_run_without_chart_shows_the_error_what_remains_and_the_command
     assert "Phases compute stack 9.0 s failed: AccessDenied invoke - skipped: no run 0 s 9.0 s" in words
     assert (
         "1 left in the clouds; it may cost money until it is removed. aws s3:bucket b-1 "
-        "Remove it: python -m orchestrator recover r1" in words
+        f"Remove it: {recovery_command('r1')}" in words
     )
 
 
@@ -338,14 +344,19 @@ compute stack        done        10.0 s
 aws s3:bucket b-1
 ```
 
-Remove it: ` python -m orchestrator recover r1 `
+Remove it: ` {COMMAND} `
 
+```text
+SELECT @county
+```
+
+- @county: ` TRAVIS `
 - Run: ` r1 `
 - Mode: ` live `
 - Data: ` gcp: bigquery-public-data `
 - Compute: ` aws `
 - pulumi: ` 3.250.0 `
-"""
+""".replace("{COMMAND}", recovery_command("r1"))
     )
 
 
@@ -379,7 +390,7 @@ def test_zero_left_only_when_the_clouds_said_so(changes: dict[str, Any], sentenc
 
 def test_the_removal_command_stands_only_where_something_may_be_left() -> None:
     assert removal_command(result()) is None
-    assert removal_command(result(status="resources remain")) == "python -m orchestrator recover r1"
+    assert removal_command(result(status="resources remain")) == recovery_command("r1")
 
 
 def test_the_headline_leaves_out_what_is_not_known() -> None:
