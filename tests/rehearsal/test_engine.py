@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -183,7 +184,7 @@ def test_a_lock_is_broken_only_when_its_holder_is_gone(
 ) -> None:
     stack = new_stack()
     stack.up(log_groups("locked"), lambda _: None)
-    child = subprocess.Popen(["true"])
+    child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     lock = {
         "pid": child.pid if holder == "dead" else os.getpid(),
