@@ -22,7 +22,7 @@ from rich.text import Text
 
 from orchestrator.report import Phase, Result, banners, count_bars, headline, leftover, removal_command, visible
 
-_NAME_WIDTH = 18
+_NAME_WIDTH = 21
 _FRAMES_PER_SECOND = 10
 _SECONDS_BETWEEN_LINES = 30.0
 

@@ -170,7 +170,7 @@ def markdown(result: Result) -> str:
 
 def _phase_line(phase: Phase) -> str:
     reason = f"  {' '.join(phase.reason.split())}" if phase.reason else ""
-    return f"{phase.name:<20} {phase.status:<7} {phase.seconds:8.1f} s{reason}"
+    return f"{phase.name:<21} {phase.status:<7} {phase.seconds:8.1f} s{reason}"
 
 
 def _code(text: str) -> str:

@@ -296,23 +296,23 @@ def test_phases_live_side_by_side_and_stay_when_they_end(terminal: Terminal) -> 
     now = [100.0]
     with Console(terminal.stream, clock=lambda: now[0]) as console:
         console.phase_started("data stack")
-        terminal.until("⠋ data stack            0.0 s")
+        terminal.until("⠋ data stack               0.0 s")
         now[0] = 102.1
         console.phase_started("compute stack")
         console.phase_detail("compute stack", "5 of 9 resources")
-        terminal.until("⠙ data stack            2.1 s", "⠙ compute stack         0.0 s  5 of 9 resources")
+        terminal.until("⠙ data stack               2.1 s", "⠙ compute stack            0.0 s  5 of 9 resources")
         now[0] = 103.2
         console.phase_ended(phase("data stack", 3.2))
         console.phase_detail("data stack", "too late")
-        terminal.until("✓ data stack            3.2 s", "⠹ compute stack         1.1 s  5 of 9 resources")
+        terminal.until("✓ data stack               3.2 s", "⠹ compute stack            1.1 s  5 of 9 resources")
         console.note("Interrupted: destroying what was made.")
         console.phase_ended(phase("compute stack", 9, "failed", "AccessDenied"))
         console.phase_ended(phase("invoke", 0, "skipped", "no function"))
         ended = (
-            "✓ data stack            3.2 s",
+            "✓ data stack               3.2 s",
             "Interrupted: destroying what was made.",
-            "✗ compute stack         9.0 s  AccessDenied",
-            "- invoke              skipped  no function",
+            "✗ compute stack            9.0 s  AccessDenied",
+            "- invoke                 skipped  no function",
         )
         terminal.until(*ended)
     terminal.stream.write("next\n")
@@ -324,9 +324,9 @@ def test_the_spinner_and_the_seconds_move_without_a_call(terminal: Terminal) -> 
     now = [0.0]
     with Console(terminal.stream, clock=lambda: now[0]) as console:
         console.phase_started("query")
-        terminal.until("⠋ query                 0.0 s")
+        terminal.until("⠋ query                    0.0 s")
         now[0] = 0.3
-        terminal.until("⠸ query                 0.3 s")
+        terminal.until("⠸ query                    0.3 s")
 
 
 def test_a_narrow_window_cuts_the_live_lines_and_wraps_none() -> None:
@@ -334,7 +334,7 @@ def test_a_narrow_window_cuts_the_live_lines_and_wraps_none() -> None:
     with Console(terminal.stream, clock=lambda: 0.0) as console:
         console.phase_started("compute stack")
         console.phase_detail("compute stack", "5 of 9 resources")
-        terminal.until("⠋ compute stack         0.0 s  5 of 9 r…")
+        terminal.until("⠋ compute stack            0.0 s  5 of …")
     terminal.close()
 
 
@@ -343,10 +343,10 @@ def test_an_ascii_terminal(terminal: Terminal) -> None:
     with stream, Console(stream, clock=lambda: 0.0) as console:
         console.phase_started("compute stack")
         console.phase_detail("compute stack", "5 of 9 resources, and the next ones are on their way")
-        terminal.until("| compute stack         0.0 s  5 of 9 resources, and the nex")
+        terminal.until("| compute stack            0.0 s  5 of 9 resources, and the ")
         console.phase_ended(phase("compute stack", 1))
         console.phase_ended(phase("invoke", 1, "failed"))
-        terminal.until("+ compute stack         1.0 s", "x invoke                1.0 s")
+        terminal.until("+ compute stack            1.0 s", "x invoke                   1.0 s")
 
 
 def test_an_exception_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
@@ -356,7 +356,7 @@ def test_an_exception_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
         with Console(terminal.stream, clock=lambda: 0.0) as console:
             console.phase_started("query")
             assert sys.stdout is before[1]
-            terminal.until("⠋ query                 0.0 s")
+            terminal.until("⠋ query                    0.0 s")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -370,7 +370,7 @@ def test_no_color_keeps_the_live_lines_without_colours(monkeypatch: pytest.Monke
     monkeypatch.setenv("NO_COLOR", "1")
     with Console(terminal.stream, clock=lambda: 0.0) as console:
         console.phase_ended(phase("query", 1))
-        terminal.until("✓ query                 1.0 s")
+        terminal.until("✓ query                    1.0 s")
     assert not re.search(r"\x1b\[[\d;]*3\d[\d;]*m", terminal.raw)
 
 

@@ -334,8 +334,8 @@ Not all is gone.
 ```
 
 ```text
-data stack           done         2.5 s
-compute stack        done        10.0 s
+data stack            done         2.5 s
+compute stack         done        10.0 s
 ```
 
 1 left in the clouds; it may cost money until it is removed.
