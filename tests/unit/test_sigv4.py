@@ -77,15 +77,15 @@ def test_a_wrong_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    "headers",
+    "key",
     [
-        sign(key=replace(SESSION, session_token=None)),
-        sign(key=replace(SESSION, session_token="another token")),
-        sign(key=replace(USER, session_token="a token for a key that has none")),
+        replace(SESSION, session_token=None),
+        replace(SESSION, session_token="another token"),
+        replace(USER, session_token="a token for a key that has none"),
     ],
 )
-def test_a_wrong_session_token(headers: dict[str, str]) -> None:
-    assert refusal(headers) == WRONG_TOKEN
+def test_a_wrong_session_token(key: AccessKey) -> None:
+    assert refusal(sign(key=key)) == WRONG_TOKEN
 
 
 @pytest.mark.parametrize(
