@@ -1,4 +1,4 @@
-"""The clouds, as the run sees them: what each can do, and one dict to choose from.
+"""The clouds, as the run sees them: what each can do. ``by_name.py`` is the one dict to choose from.
 
 Adding a cloud is a module here, a stack, a settings class, a handler and a stand-in; nothing in ``run.py`` names one.
 """
