@@ -43,6 +43,11 @@ lock:
 	  --extra rehearsal --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  -o function_code/requirements.txt function_code/requirements.in
+	for cloud in azure gcp; do \
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	    -c function_code/requirements.txt \
+	    -o function_code/requirements-$$cloud.txt function_code/requirements-$$cloud.in || exit 1; \
+	done
 
 clean:
 	rm -rf .venv

@@ -1,10 +1,19 @@
-"""An analysis as it leaves the function: PNG bytes, an HTML page, or JSON. Every cloud's handler uses it."""
+"""From a CSV to what leaves the function: PNG bytes, an HTML page, or JSON. Every cloud's handler uses it.
+
+The stack sets CHART_TITLE and CHART_SOURCE.
+"""
 
 import base64
 import html
 import io
 import json
+import os
+import tempfile
 
+# Matplotlib keeps a cache of fonts, and reads this once: a function may write to its temporary folder only.
+os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "matplotlib"))  # noqa: PTH118
+
+import analysis
 from analysis import Analysis
 from matplotlib.figure import Figure
 
@@ -22,17 +31,35 @@ PAGE = """<!doctype html>
 """
 
 
-def answer(analysis: Analysis, *, title: str, accept: str) -> tuple[str, str]:
+def respond(csv: bytes, *, accept: str) -> tuple[str, str]:
+    """Analyse the extract: the content type and body for a client whose Accept header is ``accept``."""
+    title = setting("CHART_TITLE")
+    return answer(analysis.analyse(csv, title=title, source=setting("CHART_SOURCE")), title=title, accept=accept)
+
+
+def setting(name: str) -> str:
+    """The environment variable, which the compute stack sets.
+
+    Raises:
+        RuntimeError: it did not.
+    """
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise RuntimeError(f"the environment variable {name} is not set; the compute stack has to set it") from None
+
+
+def answer(analysed: Analysis, *, title: str, accept: str) -> tuple[str, str]:
     """The content type and body for a client whose Accept header is ``accept`` ("" when it sent none).
 
     JSON for ``application/json``: ``{"counts": {"25": 11}, "chart_png": "<base64>", "rows": 27}``.
     Anything else gets the HTML page.
     """
-    chart = base64.b64encode(png(analysis.figure)).decode()
+    chart = base64.b64encode(png(analysed.figure)).decode()
     if "application/json" in [media_range.partition(";")[0].strip().lower() for media_range in accept.split(",")]:
-        body = json.dumps({"counts": analysis.counts, "chart_png": chart, "rows": analysis.rows})
+        body = json.dumps({"counts": analysed.counts, "chart_png": chart, "rows": analysed.rows})
         return "application/json", body
-    page = PAGE.format(title=html.escape(title), chart=chart, rows=analysis.rows)
+    page = PAGE.format(title=html.escape(title), chart=chart, rows=analysed.rows)
     return "text/html; charset=utf-8", page
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import query, report, settings
+from orchestrator import query, report, settings, settings_schema
 from orchestrator.console import Console
 from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError
 from orchestrator.home import Home
@@ -66,7 +66,7 @@ def run(
             home.tidy(names.run_id)
         console.outcome(result, directory)
     if as_json:
-        _print(result.model_dump_json(indent=2) + "\n", directory)
+        _print(result.model_dump_json(indent=2) + "\n", otherwise=f"see result.json in {directory}.")
     raise typer.Exit(exit_code)
 
 
@@ -81,6 +81,12 @@ def recover(run_id: Annotated[str, typer.Argument(help="The run, such as 2026112
     with Console(sys.stderr) as console:
         finish_run(run_id, home=home, console=console)
         console.note(f"0 left of run {run_id}.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a config, with which an editor completes and checks it."""
+    _print(settings_schema.text(), otherwise="see config/settings.schema.json, which is the same.")
 
 
 def _wait_for(work: Callable[[], None], run_id: str, console: Console, stop: Stop) -> OrchestratorError | None:
@@ -124,8 +130,8 @@ def _kept(work: Callable[[], None], failure: list[OrchestratorError], arrived: A
         arrived.work_is_done()
 
 
-def _print(text: str, directory: Path) -> None:
-    """Write to standard output; whoever stops reading has seen enough."""
+def _print(text: str, *, otherwise: str) -> None:
+    """Write to standard output; whoever stops reading has seen enough. ``otherwise`` says where it is found, too."""
     try:
         if sys.stdout is None:
             raise OSError("standard output is closed")  # noqa: TRY301
@@ -139,7 +145,7 @@ def _print(text: str, directory: Path) -> None:
         raise OrchestratorError(
             "The result could not be printed",
             details=str(error),
-            resolution=f"see result.json in {directory}.",
+            resolution=otherwise,
         ) from error
 
 

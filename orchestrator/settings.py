@@ -9,24 +9,25 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
-from orchestrator.settings_mistakes import Expected, Mistake, explain, shown, usage_error
+from orchestrator.settings_compute import AwsCompute, AzureCompute, ComputeSettings, GcpCompute
+from orchestrator.settings_mistakes import Expected, Mistake, Source, explain, shown, usage_error
 from orchestrator.settings_sources import Layers, merge
-from orchestrator.settings_values import (
-    GIB,
-    MIB,
-    TIB,
-    Bytes,
-    FilePath,
-    LambdaRegion,
-    Parameter,
-    PythonVersion,
-    Seconds,
-    Text,
-)
+from orchestrator.settings_values import GIB, MIB, TIB, Bytes, FilePath, Parameter, Section, Text
 from orchestrator.text_file import read_text
 from orchestrator.yaml_source import Key
+
+__all__ = [
+    "DEFAULT_CONFIG",
+    "REHEARSAL_PROJECT",
+    "AwsCompute",
+    "AzureCompute",
+    "GcpCompute",
+    "Settings",
+    "effective",
+    "load",
+]
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "config" / "rehearsal.yaml"
 """What runs when no config is named: a rehearsal, which needs no account."""
@@ -34,11 +35,7 @@ DEFAULT_CONFIG = Path(__file__).parents[1] / "config" / "rehearsal.yaml"
 REHEARSAL_PROJECT = "rehearsal-project"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class DataSettings(_Section):
+class DataSettings(Section):
     """Where the query runs."""
 
     cloud: Annotated[Literal["gcp"], Field(description="The cloud with the tables: BigQuery is where they are.")] = (
@@ -49,6 +46,8 @@ class DataSettings(_Section):
         Expected('a GCP project id: 6 to 30 lowercase letters, digits and hyphens, such as "my-project-123"'),
         Field(
             pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
+            # A file may leave it empty for the environment to give.
+            json_schema_extra={"type": ["string", "null"]},
             description="The GCP project id that owns the dataset and the bucket and pays for the query. No default: "
             "it is yours. Rules: https://cloud.google.com/resource-manager/docs/creating-managing-projects",
         ),
@@ -58,6 +57,7 @@ class DataSettings(_Section):
         Expected('a BigQuery location, such as "US", "EU" or "us-central1"'),
         Field(
             pattern=r"^(US|EU|[a-z]+(-[a-z]+)+[0-9]{1,2})$",
+            examples=["US", "EU", "us-central1"],
             description="Where dataset, job and bucket are; a query reads only tables of its own location, and the "
             "public tables are in US, hence the default. https://cloud.google.com/bigquery/docs/locations",
         ),
@@ -68,6 +68,7 @@ class DataSettings(_Section):
         Field(
             ge=10 * MIB,
             le=1024 * TIB,
+            examples=["10 MiB", "2 GiB", "1 TiB"],
             description="Bytes; BigQuery fails a query that would bill more, without a charge. 2 GiB by default, a "
             "500th of a month's free 1 TiB. The least that is ever billed is 10 MiB: "
             "https://cloud.google.com/bigquery/pricing",
@@ -75,56 +76,7 @@ class DataSettings(_Section):
     ] = 2 * GIB
 
 
-class AwsCompute(_Section):
-    """The function on AWS Lambda. Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html."""
-
-    cloud: Annotated[Literal["aws"], Field(description="The cloud that draws the chart.")]
-    region: Annotated[
-        LambdaRegion,
-        Expected('an AWS region with Lambda, such as "us-east-1"'),
-        Field(description="The region of bucket and function. us-east-1 by default: nearest to the US tables."),
-    ] = "us-east-1"
-    architecture: Annotated[
-        Literal["arm64", "x86_64"],
-        Field(description="The function's processor. arm64 by default: a fifth cheaper a second than x86_64."),
-    ] = "arm64"
-    python: Annotated[
-        Literal["3.11", "3.12", "3.13"],
-        PythonVersion,
-        Field(description="The function's Python. 3.13 by default: the newest with wheels for all that it imports."),
-    ] = "3.13"
-    memory: Annotated[
-        Bytes,
-        Expected('a whole number of MiB from 128 to 10240, such as "1769 MiB"'),
-        Field(
-            ge=128 * MIB,
-            le=10240 * MIB,
-            multiple_of=MIB,
-            description="Bytes, whole MiB. 1769 MiB by default: there Lambda gives one full processor. "
-            "https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html",
-        ),
-    ] = 1769 * MIB
-    timeout: Annotated[
-        Seconds,
-        Expected('a whole number of seconds from 1 to 900, such as "60 s"'),
-        Field(
-            ge=1,
-            le=900,
-            description="Seconds after which Lambda ends the function. 60 by default: a cold start takes a few.",
-        ),
-    ] = 60
-
-    @property
-    def memory_mib(self) -> int:
-        """The memory in MiB, the unit of Lambda's API."""
-        return self.memory // MIB
-
-
-ComputeSettings = Annotated[AwsCompute, Field(discriminator="cloud")]
-"""A union tagged by ``cloud``: another cloud is one more member, ``AwsCompute | AzureCompute``."""
-
-
-class AnalysisSettings(_Section):
+class AnalysisSettings(Section):
     """What is asked and how the answer is titled."""
 
     query: Annotated[
@@ -147,7 +99,7 @@ class AnalysisSettings(_Section):
     ]
 
 
-class PackageSettings(_Section):
+class PackageSettings(Section):
     """How the function's archive is made."""
 
     trim: Annotated[
@@ -159,7 +111,7 @@ class PackageSettings(_Section):
     ] = "safe"
 
 
-class BudgetSettings(_Section):
+class BudgetSettings(Section):
     """What a run may cost."""
 
     max_cost_usd: Annotated[
@@ -174,7 +126,7 @@ class BudgetSettings(_Section):
     ] = 0.05
 
 
-class RehearsalSettings(_Section):
+class RehearsalSettings(Section):
     """What the stand-in clouds hold."""
 
     tables: Annotated[
@@ -187,7 +139,7 @@ class RehearsalSettings(_Section):
     ] = None
 
 
-class Settings(_Section):
+class Settings(Section):
     """The settings of one run."""
 
     mode: Annotated[
@@ -240,6 +192,7 @@ def load(path: Path, *, overrides: Sequence[str] = (), environ: Mapping[str, str
     for section in _SECTIONS:  # A section that is left out, or has all its lines commented out, has its defaults.
         if layers.tree.get(section) is None:
             layers.tree[section] = {}
+    _pin_subscription(layers, environ)
     mistakes = [*layers.mistakes, *_impossible_pairs(layers)]
     try:
         settings = Settings.model_validate(layers.tree, context=layers.origins(path))
@@ -273,15 +226,45 @@ def _leaves(section: Mapping[str, Any], parent: Key = ()) -> Iterator[tuple[Key,
             yield (*parent, name), "none" if value is None else value if isinstance(value, str) else shown(value)
 
 
+def _pin_subscription(layers: Layers, environ: Mapping[str, str]) -> None:
+    """Take Azure's subscription from the variables of its own tools, where no setting names one.
+
+    It becomes a setting, so that it stands in the journal: a recovery in another shell must ask the same one. (In a
+    rehearsal it is the stand-in's.)
+    """
+    compute = layers.tree["compute"]
+    if layers.tree.get("mode") != "live" or not isinstance(compute, dict) or compute.get("cloud") != "azure":
+        return
+    if compute.get("subscription") is None:
+        for name in ("AZURE_SUBSCRIPTION_ID", "ARM_SUBSCRIPTION_ID"):
+            if environ.get(name):
+                layers.override(Source(name), ("compute", "subscription"), environ[name])
+                return
+
+
 def _impossible_pairs(layers: Layers) -> Iterator[Mistake]:
     """Settings that are right alone and wrong together."""
+    for key, text in (*_only_in_rehearsal(layers), *_only_on_plan_flex(layers)):
+        yield Mistake(layers.sources[key], key, text)
+
+
+def _only_in_rehearsal(layers: Layers) -> Iterator[tuple[Key, str]]:
     if layers.tree.get("mode") != "live":
         return
-    tables, project = ("rehearsal", "tables"), ("data", "project")
-    if _given(layers, *tables) is not None:
-        yield Mistake(layers.sources[tables], tables, 'only a rehearsal reads it, and mode is "live"')
-    if _given(layers, *project) == REHEARSAL_PROJECT:
-        yield Mistake(layers.sources[project], project, "it is the stand-ins' project; live needs yours")
+    if _given(layers, "rehearsal", "tables") is not None:
+        yield ("rehearsal", "tables"), 'only a rehearsal reads it, and mode is "live"'
+    if _given(layers, "data", "project") == REHEARSAL_PROJECT:
+        yield ("data", "project"), "it is the stand-ins' project; live needs yours"
+
+
+def _only_on_plan_flex(layers: Layers) -> Iterator[tuple[Key, str]]:
+    plan = _given(layers, "compute", "plan") or "consumption"
+    if _given(layers, "compute", "cloud") != "azure" or plan != "consumption":
+        return
+    if str(_given(layers, "compute", "python")) == "3.13":
+        yield ("compute", "python"), "the consumption plan has Python up to 3.12; plan flex has 3.13"
+    if _given(layers, "compute", "memory") is not None:
+        yield ("compute", "memory"), "only plan flex has it; consumption gives 1.5 GiB"
 
 
 def _given(layers: Layers, section: str, name: str) -> object:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,12 +22,13 @@ _LONGEST_ECHO = 60
 class Expected:
     """What a field takes, as a person would say it: "a whole number of seconds, such as "60 s"".
 
-    It stands in the field's ``Annotated`` type. ``entry`` says the same of one entry, if the field is a mapping.
-    A ``Literal`` needs none.
+    It stands in the field's ``Annotated`` type. ``entry`` says the same of one entry, if the field is a mapping;
+    ``remark`` may add something about a value that was refused. A ``Literal`` needs no ``Expected``.
     """
 
     text: str
     entry: str = ""
+    remark: Callable[[object], str] = lambda _: ""
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,12 @@ def explain(
             kind = "missing" if kind == "union_tag_not_found" else kind
         key = _key(location, fields)
         if kind == "extra_forbidden":
-            text = f"unknown key; {_hint(location, fields)}"
+            text = _unknown(location, fields)
         elif kind == "missing":
             text = f"missing; expected {_expected(location, fields)}"
         else:
-            text = f"expected {_expected(location, fields)}; got {shown(_look_up(values, key))}"
+            value = _look_up(values, key)
+            text = f"expected {_expected(location, fields)}; got {shown(value)}{_remark(location, fields, value)}"
         yield Mistake(_source(key, sources), key, text)
 
 
@@ -110,11 +112,11 @@ def _fields(model: type[BaseModel], parent: Key = ()) -> Iterator[tuple[Key, Fie
     for name, field in model.model_fields.items():
         location = (*parent, name)
         yield location, field
-        for member in _members(field):
+        for member in members(field):
             yield from _fields(member, (*location, *_tags(field, [member])))
 
 
-def _members(field: FieldInfo) -> list[type[BaseModel]]:
+def members(field: FieldInfo) -> list[type[BaseModel]]:
     """The section or sections that a field may hold; none if it holds a value."""
     is_union = get_origin(field.annotation) in {Union, UnionType}
     options = get_args(field.annotation) if is_union else (field.annotation,)
@@ -135,18 +137,20 @@ def _key(location: Key, fields: Mapping[Key, FieldInfo]) -> Key:
     return tuple(
         part
         for depth, part in enumerate(location)
-        if not (depth and (section := fields.get(location[:depth])) and part in _tags(section, _members(section)))
+        if not (depth and (section := fields.get(location[:depth])) and part in _tags(section, members(section)))
     )
 
 
 def _expected(location: Key, fields: Mapping[Key, FieldInfo]) -> str:
     section = fields.get(location[:-1])
     if section and location[-1] == _discriminator(section):
-        return _choices(_tags(section, _members(section)))
+        return _choices(_tags(section, members(section)))
     if section and location not in fields:  # An entry of a mapping, such as a parameter.
         return _said(section).entry
     field = fields[location]
-    if _members(field):
+    if tag := _discriminator(field):
+        return f"a section with {tag} ({_choices(_tags(field, members(field)))}) and its keys"
+    if members(field):
         return f"a section with {', '.join(_names_in(location, fields))}"
     if get_origin(field.annotation) is Literal:
         return _choices(get_args(field.annotation))
@@ -157,20 +161,44 @@ def _said(field: FieldInfo) -> Expected:
     return next(item for item in field.metadata if isinstance(item, Expected))
 
 
+def _remark(location: Key, fields: Mapping[Key, FieldInfo], value: object) -> str:
+    said = [item for item in fields[location].metadata if isinstance(item, Expected)] if location in fields else []
+    return said[0].remark(value) if said else ""
+
+
 def _choices(values: Sequence[str]) -> str:
     *others, last = (f'"{value}"' for value in values)
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _hint(location: Key, fields: Mapping[Key, FieldInfo]) -> str:
+def _unknown(location: Key, fields: Mapping[Key, FieldInfo]) -> str:
     """Where an unknown key belongs, or what it may have meant, or what there is."""
-    name = location[-1]
+    section, name = location[:-1], location[-1]
+    owners = _owners(section, fields)
+    if name in owners:
+        return f"unknown key for {section[-1]}; it belongs to {' and '.join(owners[name])}"
     places = {_key(other, fields)[:-1] for other in fields if other[-1] == name}
     if places:
-        return f"{name} belongs {' or '.join(sorted(_place(place) for place in places))}"
-    names = _names_in(location[:-1], fields)
-    close = get_close_matches(name.lower().replace("-", "_"), names, n=1)
-    return f'did you mean "{close[0]}"?' if close else f"known here: {', '.join(names)}"
+        return f"unknown key; {name} belongs {' or '.join(sorted(_place(place) for place in places))}"
+    names = _names_in(section, fields)
+    word = name.lower().replace("-", "_")
+    if close := get_close_matches(word, names, n=1):
+        return f'unknown key; did you mean "{close[0]}"?'
+    if close := get_close_matches(word, owners, n=1):
+        return f'unknown key; did you mean "{close[0]}"? It belongs to {" and ".join(owners[close[0]])}'
+    return f"unknown key; known here: {', '.join(names)}"
+
+
+def _owners(section: Key, fields: Mapping[Key, FieldInfo]) -> dict[str, list[str]]:
+    """The keys of all members of the tagged union that ``section`` is one of, such as ``{"plan": ["azure"]}``."""
+    union = fields.get(section[:-1])
+    if not union or not _discriminator(union):
+        return {}
+    owners: dict[str, list[str]] = {}
+    for member in members(union):
+        for name in member.model_fields:
+            owners.setdefault(name, []).extend(_tags(union, [member]))
+    return owners
 
 
 def _place(section: Key) -> str:
@@ -178,8 +206,7 @@ def _place(section: Key) -> str:
 
 
 def _names_in(section: Key, fields: Mapping[Key, FieldInfo]) -> list[str]:
-    key = _key(section, fields)
-    return list(dict.fromkeys(other[-1] for other in fields if _key(other, fields)[:-1] == key))
+    return [other[-1] for other in fields if other[:-1] == section]
 
 
 def _look_up(values: Mapping[str, Any], key: Key) -> Any:

@@ -3,8 +3,12 @@
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from stacks.naming import Names
+
+EXTRACT_PREFIX = "extract"
+"""What the names of the extract's objects in the data stack's bucket start with."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,23 @@ class DataOutputs:
 
 @dataclass(frozen=True)
 class ExtractFile:
-    """The query's result on this machine: a CSV with one header and ``rows`` rows. ``sha256`` is in hexadecimal."""
+    """The query's result on this machine: a CSV with one header and ``rows`` rows. ``sha256`` is in hexadecimal.
+
+    ``objects`` are the names of the same CSV's parts in the data stack's bucket, in order, each with a header.
+    """
 
     path: Path
     sha256: str
     rows: int
+    objects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LiveData:
+    """The data stack as it comes up: each future is set the moment that what it stands for exists."""
+
+    made: Future[DataOutputs]
+    extract: Future[ExtractFile]
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,7 @@ class AwsComputeInputs:
     """What the AWS compute stack needs.
 
     ``memory`` in MiB, ``timeout`` in seconds; the chart bears ``title`` and ``source``, whose data it shows.
-    ``extract`` is the live output of the data stack: only the data object waits for it.
+    Only the data object waits for ``extract``.
     """
 
     names: Names
@@ -64,8 +80,51 @@ class AwsComputeInputs:
 
 
 @dataclass(frozen=True)
+class AzureComputeInputs:
+    """What the Azure compute stack needs.
+
+    ``memory`` in MiB, of plan ``flex`` only; ``timeout`` in seconds; ``title`` and ``source`` stand on the chart.
+    Only the data blob waits for ``extract``.
+    """
+
+    names: Names
+    subscription: str
+    region: str
+    plan: Literal["consumption", "flex"]
+    python: str
+    memory: int | None
+    timeout: int
+    title: str
+    source: str
+    package: ArchiveFile
+    extract: Future[ExtractFile]
+
+
+@dataclass(frozen=True)
+class GcpComputeInputs:
+    """What the Google Cloud compute stack needs.
+
+    ``memory`` in MiB, ``timeout`` in seconds; ``title`` and ``source`` stand on the chart; ``libraries`` is a folder
+    in the package. The function reads the extract where it is: only its permission waits for the bucket, and nothing
+    but the outputs for the extract.
+    """
+
+    names: Names
+    project: str
+    region: str
+    python: str
+    memory: int
+    timeout: int
+    title: str
+    source: str
+    package: ArchiveFile
+    libraries: str
+    data: LiveData
+
+
+@dataclass(frozen=True)
 class ComputeOutputs:
-    """The function, ready to be invoked: its URL is useless without a signature or a key."""
+    """The function, ready to be invoked: its URL is useless without a signature, a key or a token."""
 
     function: str
     url: str

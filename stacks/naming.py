@@ -44,12 +44,21 @@ class Names:
         return self.prefix.replace("-", "_")
 
     @property
+    def account(self) -> str:
+        """The Azure storage account: at most 24 lower-case letters and digits, unique in all of Azure."""
+        return self.prefix.replace("-", "")
+
+    @property
     def started(self) -> datetime:
         """When the run id was made, UTC."""
         return datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
 
     @property
+    def expires(self) -> datetime:
+        """When nothing of the run should be of use any more, UTC: its tag says so, its signatures end then."""
+        return self.started + _LIFETIME
+
+    @property
     def tags(self) -> dict[str, str]:
         """Tags (AWS, Azure) and labels (Google): lower case, digits and hyphens, which all three allow."""
-        expires = self.started + _LIFETIME
-        return {"run-id": self.run_id, "managed-by": MANAGED_BY, "expires-at": f"{expires:%Y%m%dt%H%M%Sz}"}
+        return {"run-id": self.run_id, "managed-by": MANAGED_BY, "expires-at": f"{self.expires:%Y%m%dt%H%M%Sz}"}

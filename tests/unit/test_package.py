@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import uv
 
-from orchestrator import package
+from orchestrator import libraries, package
+from orchestrator.clouds import aws, azure, gcp_compute
 from orchestrator.errors import OrchestratorError, UsageError
-from orchestrator.package import Archive, Target
+from orchestrator.package import Archive, Layout, Package, Target
 
-LAMBDA = Target("3.13", "aarch64-manylinux_2_28")
-HERE = Target("3.11", None)
+HERE = Target("3.11", None, aws.LAYOUT)
 
 
 def write(root: Path, *names: str, content: bytes = b"x") -> Path:
@@ -35,7 +35,7 @@ def archive(cache: Path, calls: list[Path], name: str = "layer", **what_goes_in:
         calls.append(tree)
         write(tree, "python/pandas/core.py", "python/numpy.py")
 
-    return package._archive(name, what_goes_in, cache, fill)
+    return package._archive(name, [package._Part(what_goes_in, fill)], cache)
 
 
 def test_a_zip_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_safe_trim_leaves_what_an_analysis_may_import(tmp_path: Path) -> None:
         "share/man/man1/ttx.1",
     )
     write(tmp_path, *kept, *removed)
-    package.remove(tmp_path, package.UV_LEFTOVERS + package.SAFE_TRIM)
+    libraries.remove(tmp_path, libraries.UV_LEFTOVERS + libraries.SAFE_TRIM)
     assert files(tmp_path) == sorted(kept)
 
 
@@ -134,7 +134,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        package._archive("layer", {}, tmp_path, fail)
+        package._archive("layer", [package._Part({}, fail)], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,16 +173,35 @@ def test_the_functions_archive_has_its_modules_at_the_root(tmp_path: Path) -> No
             ".DS_Store",
             "requirements.in",
             "requirements.txt",
+            "requirements-azure.txt",
         ),
     )
     (tmp_path / "cache").mkdir()
-    before = package._function(sources, tmp_path / "cache")
+
+    def function() -> Archive:
+        return package._archive("function", [package._modules(sources)], tmp_path / "cache")
+
+    before = function()
     with zipfile.ZipFile(before.path) as zipped:
         assert zipped.namelist() == ["analysis.py", "aws_main.py", "data/stations.csv"]
-    write(sources, "requirements.txt", content=b"the layer's business")
-    assert package._function(sources, tmp_path / "cache") == before
+    write(sources, "requirements.txt", content=b"the libraries' business")
+    assert function() == before
     write(sources, "analysis.py", content=b"y")
-    assert package._function(sources, tmp_path / "cache").sha256 != before.sha256
+    assert function().sha256 != before.sha256
+
+
+def test_two_parts_are_one_archive_that_either_of_them_changes(tmp_path: Path) -> None:
+    def part(name: str, version: str) -> package._Part:
+        return package._Part({name: version}, lambda tree: write(tree, name, content=version.encode()))
+
+    both = package._archive("function", [part("analysis.py", "1"), part("lib/pandas.py", "1")], tmp_path)
+    with zipfile.ZipFile(both.path) as zipped:
+        assert zipped.namelist() == ["analysis.py", "lib/pandas.py"]
+    for parts in (
+        [part("analysis.py", "2"), part("lib/pandas.py", "1")],
+        [part("analysis.py", "1"), part("lib/pandas.py", "2")],
+    ):
+        assert package._archive("function", parts, tmp_path).sha256 != both.sha256
 
 
 def test_over_the_limit_the_largest_folders_are_named(tmp_path: Path) -> None:
@@ -191,12 +210,11 @@ def test_over_the_limit_the_largest_folders_are_named(tmp_path: Path) -> None:
         write(tmp_path / "tree", name, content=b"0" * size)
     package.zip_folder(write(tmp_path / "tree", "python/six.py"), tmp_path / "layer.zip")
     package.zip_folder(write(tmp_path / "code", "analysis.py", content=b"0" * 10_000), tmp_path / "function.zip")
-    archives = [package._described(tmp_path / name) for name in ("function.zip", "layer.zip")]
-    total = sum(one.unzipped_bytes for one in archives)
-    assert total == 5_107_153
-    package.refuse_over_limit(archives, total)
+    packed = Package(*(package._described(tmp_path / name) for name in ("function.zip", "layer.zip")))
+    package.refuse_over_limit(packed, limited_to(5_107_153))
+    package.refuse_over_limit(packed, limited_to(None))
     with pytest.raises(UsageError) as raised:
-        package.refuse_over_limit(archives, total - 1)
+        package.refuse_over_limit(packed, limited_to(5_107_152))
     assert str(raised.value) == (
         "The function and its libraries unzip to 4.9 MB; Lambda takes 4.9 MB.\n"
         "  The largest folders:\n"
@@ -205,22 +223,34 @@ def test_over_the_limit_the_largest_folders_are_named(tmp_path: Path) -> None:
         "      0.0 MB  analysis.py\n"
         "      0.0 MB  six.py\n"
         "To fix it: set package.trim to safe, or take what the analysis can do without out of "
-        "function_code/requirements.in and lock it again; its first lines have the command."
+        "function_code/requirements.in and run `make lock`."
     )
 
 
-def test_the_limit_is_lambdas() -> None:
-    assert package.UNZIPPED_LIMIT == 250 * package.MB
+def limited_to(most_bytes: int | None) -> Layout:
+    return Layout("Lambda", "requirements.txt", "python", layer=True, most_bytes=most_bytes)
+
+
+def test_how_each_cloud_wants_it() -> None:
+    assert Layout("Lambda", "requirements.txt", "python", layer=True, most_bytes=250 * package.MB) == aws.LAYOUT
+    assert Layout("Azure Functions", "requirements-azure.txt", ".python_packages/lib/site-packages") == azure.LAYOUT
+    assert Layout("Cloud Run", "requirements-gcp.txt", "libraries") == gcp_compute.LAYOUT
+
+
+def test_a_target_on_this_machine_keeps_its_layout() -> None:
+    target = Target("3.9", "aarch64-manylinux_2_28", azure.LAYOUT)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert target.on_this_machine() == Target(here, None, azure.LAYOUT)
 
 
 def test_uv_is_told_the_target_and_to_run_nothing() -> None:
-    command = package.install_command("uv", Path("requirements.txt"), LAMBDA, Path("layer"))
+    command = libraries.install_command("uv", Path("requirements.txt"), "3.13", "aarch64-manylinux_2_28", Path("layer"))
     assert " ".join(command).replace(sys.executable, "PYTHON") == (
         "uv pip install --quiet --color never --python PYTHON --python-version 3.13"
         " --python-platform aarch64-manylinux_2_28 --only-binary :all: --no-compile-bytecode --require-hashes"
         " --target layer --requirements requirements.txt"
     )
-    assert "--python-platform" not in package.install_command("uv", Path("r"), HERE, Path("layer"))
+    assert "--python-platform" not in libraries.install_command("uv", Path("r"), "3.13", None, Path("layer"))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +265,7 @@ cause: tcp connect error""",
         (
             """error: No solution found when resolving dependencies
 cause: Because contourpy==1.4.0 has no usable wheels, your requirements are unsatisfiable.""",
-            "choose versions in function_code/requirements.in that have wheels for it, and lock them again.",
+            "choose versions in function_code/requirements.in that have wheels for it, and run `make lock`.",
         ),
         (
             """error: Failed to install: pillow-13.0.0.whl (pillow==13.0.0)
@@ -245,7 +275,7 @@ cause: failed to copy file: No space left on device (os error 28)""",
         (
             """error: Failed to download `cycler==0.12.1`
 cause: Hash mismatch for `cycler==0.12.1`""",
-            "lock function_code/requirements.in again; its first lines have the command.",
+            "run `make lock`, which locks function_code/requirements.in again.",
         ),
     ],
 )
@@ -253,7 +283,7 @@ def test_what_uv_says_is_condensed_with_what_to_do(tmp_path: Path, said: str, re
     as_uv_does = said.replace("cause:", "  cause:") + "\n\nhint: Wheels are required for `contourpy`\n"
     says = [sys.executable, "-c", f"import sys; sys.stderr.write({as_uv_does!r}); sys.exit(2)"]
     with pytest.raises(OrchestratorError) as raised:
-        package.run_uv(says, LAMBDA, tmp_path)
+        libraries.run_uv(says, "Python 3.13 on aarch64-manylinux_2_28", tmp_path)
     assert raised.value.brief == (
         "The function's libraries for Python 3.13 on aarch64-manylinux_2_28 could not be installed."
     )

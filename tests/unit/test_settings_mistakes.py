@@ -62,9 +62,9 @@ COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"
         ("data.location=us", 'expected a BigQuery location, such as "US", "EU" or "us-central1"; got "us"'),
         ("data.max_bytes_billed=3", 'expected a size from 10 MiB to 1024 TiB, such as "2 GiB"; got 3'),
         ("data.max_bytes_billed=9 MiB", 'expected a size from 10 MiB to 1024 TiB, such as "2 GiB"; got "9 MiB"'),
-        ("compute=aws", 'expected a section with cloud, region, architecture, python, memory, timeout; got "aws"'),
-        ("compute.cloud=ibm", 'expected "aws"; got "ibm"'),
-        ("compute.cloud=", 'expected "aws"; got nothing'),
+        ("compute=azure", 'expected a section with cloud ("aws", "azure" or "gcp") and its keys; got "azure"'),
+        ("compute.cloud=ibm", 'expected "aws", "azure" or "gcp"; got "ibm"'),
+        ("compute.cloud=", 'expected "aws", "azure" or "gcp"; got nothing'),
         ("compute.region=mars-1", 'expected an AWS region with Lambda, such as "us-east-1"; got "mars-1"'),
         ("compute.architecture=arm", 'expected "arm64" or "x86_64"; got "arm"'),
         ("compute.python=3.14", 'expected "3.11", "3.12" or "3.13"; got 3.14'),
@@ -184,12 +184,85 @@ analysis:
 
 
 def test_a_cloud_that_must_be_named() -> None:
-    assert mistake(SMALL.replace("{cloud: aws}", "{}")) == 'line 2: compute.cloud: missing; expected "aws"'
+    assert mistake(SMALL.replace("{cloud: aws}", "{}")) == (
+        'line 2: compute.cloud: missing; expected "aws", "azure" or "gcp"'
+    )
+
+
+AWS_REGION = 'expected an AWS region with Lambda, such as "us-east-1"; got'
+AZURE_REGION = 'expected an Azure region, such as "eastus"; got'
+AZURE_TIMEOUT = 'expected a whole number of seconds from 1 to 230, such as "60 s"; got'
+FLEX_MEMORY = 'expected "512 MiB", "2 GiB" or "4 GiB"; got'
+GOOGLE_REGION = 'expected a Google Cloud region, such as "us-central1"; got'
+GOOGLE_MEMORY = 'expected a whole number of MiB from 512 to 4096, such as "1 GiB"; got'
+GOOGLE_TIMEOUT = 'expected a whole number of seconds from 1 to 3600, such as "60 s"; got'
+SUBSCRIPTION = 'expected an Azure subscription id, such as "01234567-89ab-cdef-0123-456789abcdef"; got'
+
+
+@pytest.mark.parametrize(
+    ("cloud", "line", "text"),
+    [
+        ("aws", "region: eastus2", f'region: {AWS_REGION} "eastus2", which has the form of an Azure region'),
+        ("aws", "region: us-east1", f'region: {AWS_REGION} "us-east1", which has the form of a Google Cloud region'),
+        ("aws", "region: us-east-9", f'region: {AWS_REGION} "us-east-9"'),
+        ("aws", "plan: flex", "plan: unknown key for aws; it belongs to azure"),
+        ("aws", "plann: flex", 'plann: unknown key; did you mean "plan"? It belongs to azure'),
+        ("azure", "region: us-east-1", f'region: {AZURE_REGION} "us-east-1", which has the form of an AWS region'),
+        ("azure", "region: East US", f'region: {AZURE_REGION} "East US"'),
+        ("azure", "region: 7", f"region: {AZURE_REGION} 7"),
+        ("azure", "architecture: arm64", "architecture: unknown key for azure; it belongs to aws"),
+        ("azure", "timeOut: 5 s", 'timeOut: unknown key; did you mean "timeout"?'),
+        ("azure", "title: Hail", "title: unknown key; title belongs under analysis"),
+        (
+            "azure",
+            "zone: 1",
+            "zone: unknown key; known here: cloud, subscription, region, plan, python, memory, timeout",
+        ),
+        ("azure", "subscription: mine", f'subscription: {SUBSCRIPTION} "mine"'),
+        ("azure", "plan: premium", 'plan: expected "consumption" or "flex"; got "premium"'),
+        ("azure", "python: 3.14", 'python: expected "3.11", "3.12" or "3.13"; got 3.14'),
+        ("azure", "python: 3.13", "python: the consumption plan has Python up to 3.12; plan flex has 3.13"),
+        (
+            "azure",
+            'plan: consumption, python: "3.13"',
+            "python: the consumption plan has Python up to 3.12; plan flex has 3.13",
+        ),
+        ("azure", "memory: 2 GiB", "memory: only plan flex has it; consumption gives 1.5 GiB"),
+        ("azure", "plan: flex, memory: 1 GiB", f'memory: {FLEX_MEMORY} "1 GiB"'),
+        ("azure", "timeout: 231 s", f'timeout: {AZURE_TIMEOUT} "231 s"'),
+        ("azure", "timeout: 0 s", f'timeout: {AZURE_TIMEOUT} "0 s"'),
+        ("gcp", "region: us-east-1", f'region: {GOOGLE_REGION} "us-east-1", which has the form of an AWS region'),
+        ("gcp", "region: eastus", f'region: {GOOGLE_REGION} "eastus", which has the form of an Azure region'),
+        ("gcp", "region: US", f'region: {GOOGLE_REGION} "US"'),
+        ("gcp", "subscription: mine", "subscription: unknown key for gcp; it belongs to azure"),
+        ("gcp", "project: my-project-123", "project: unknown key; project belongs under data"),
+        ("gcp", "memory: 511 MiB", f'memory: {GOOGLE_MEMORY} "511 MiB"'),
+        ("gcp", "memory: 4097 MiB", f'memory: {GOOGLE_MEMORY} "4097 MiB"'),
+        ("gcp", "memory: 1.0001 GiB", f'memory: {GOOGLE_MEMORY} "1.0001 GiB"'),
+        ("gcp", "memory: ", f"memory: {GOOGLE_MEMORY} nothing"),
+        ("gcp", "timeout: 61 min", f'timeout: {GOOGLE_TIMEOUT} "61 min"'),
+        ("gcp", "timeout: 0 s", f'timeout: {GOOGLE_TIMEOUT} "0 s"'),
+    ],
+)
+def test_one_mistake_about_a_cloud(cloud: str, line: str, text: str) -> None:
+    assert mistake(SMALL.replace("{cloud: aws}", f"{{cloud: {cloud}, {line}}}")) == f"line 2: compute.{text}"
+
+
+def test_an_impossible_pair_is_told_where_it_was_written_with_the_other_mistakes() -> None:
+    config = SMALL.replace("{cloud: aws}", "\n  cloud: azure\n  plan: flex\n  python: 3.13\n  architecture: arm64")
+    assert refusal(config, "compute.plan=consumption", "compute.memory=4 GiB") == (
+        "The settings (c.yaml and what overrides it) have 3 mistakes\n"
+        "  line 5: compute.python: the consumption plan has Python up to 3.12; plan flex has 3.13\n"
+        "  line 6: compute.architecture: unknown key for azure; it belongs to aws\n"
+        f"  --set compute.memory: only plan flex has it; consumption gives 1.5 GiB\n{FIX_ALL}"
+    )
 
 
 class Small(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     cloud: Literal["small"]
-    region: Annotated[str, Expected("a region of it")] = "here"
+    region: Annotated[str, Expected("a region of it", remark=lambda value: f" on a {value}-day")] = "here"
 
 
 class Large(BaseModel):
@@ -199,21 +272,31 @@ class Large(BaseModel):
     plan: Annotated[int, Expected("a number of its plan")] = 1
 
 
-class TwoClouds(BaseModel):
-    compute: Annotated[Small | Large, Field(discriminator="cloud")]
+class Huge(Large):
+    cloud: Literal["huge"]  # type: ignore[assignment]  # Another tag.
+
+
+class ThreeClouds(BaseModel):
+    compute: Annotated[Small | Large | Huge, Field(discriminator="cloud")]
 
 
 @pytest.mark.parametrize(
     ("compute", "text"),
     [
-        ({}, 'compute.cloud: missing; expected "small" or "large"'),
-        ({"cloud": "ibm"}, 'compute.cloud: expected "small" or "large"; got "ibm"'),
+        ({}, 'compute.cloud: missing; expected "small", "large" or "huge"'),
+        ({"cloud": "ibm"}, 'compute.cloud: expected "small", "large" or "huge"; got "ibm"'),
         ({"cloud": "large", "plan": "x"}, 'compute.plan: expected a number of its plan; got "x"'),
-        ({"cloud": "large", "large": 1}, "compute.large: unknown key; known here: cloud, region, plan"),
-        ({"cloud": "small", "region": 3}, "compute.region: expected a region of it; got 3"),
+        ({"cloud": "large", "large": 1}, "compute.large: unknown key; known here: cloud, plan"),
+        ({"cloud": "large", "region": "x"}, "compute.region: unknown key for large; it belongs to small"),
+        ({"cloud": "small", "plan": 1}, "compute.plan: unknown key for small; it belongs to large and huge"),
+        (
+            {"cloud": "small", "plam": 1},
+            'compute.plam: unknown key; did you mean "plan"? It belongs to large and huge',
+        ),
+        ({"cloud": "small", "region": 3}, "compute.region: expected a region of it; got 3 on a 3-day"),
     ],
 )
 def test_a_union_of_clouds(compute: dict[str, object], text: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        TwoClouds.model_validate({"compute": compute})
-    assert [str(found) for found in explain(caught.value, TwoClouds, {"compute": compute}, {})] == [text]
+        ThreeClouds.model_validate({"compute": compute})
+    assert [str(found) for found in explain(caught.value, ThreeClouds, {"compute": compute}, {})] == [text]

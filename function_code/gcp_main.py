@@ -1,0 +1,43 @@
+"""Cloud Run under Google's Functions Framework: the CSV from Cloud Storage, analysed, as a page or JSON.
+
+The request says where the CSV is: ``?bucket=...&object=...``, with one ``object`` for each part, in order. The stack
+sets what ``chart.py`` asks for, and lets the service's account read those objects and no others.
+https://cloud.google.com/run/docs/write-functions
+"""
+
+import traceback
+from http import HTTPStatus
+
+import chart
+import functions_framework
+import google.auth
+from flask import Request, Response
+from google.api_core.exceptions import Forbidden
+from google.api_core.retry import Retry, if_exception_type
+from google.cloud import storage  # type: ignore[attr-defined]
+
+# A permission given a moment ago takes seconds, at worst minutes, to be known:
+# https://cloud.google.com/iam/docs/access-change-propagation
+_GRANTED_SOON = Retry(predicate=if_exception_type(Forbidden), initial=1.0, maximum=5.0, timeout=120.0)
+
+
+@functions_framework.http
+def hail(request: Request) -> Response:
+    """Answer one request. What went wrong is in the answer: only who may call the service gets it."""
+    try:
+        csv = _fetch(request.args["bucket"], request.args.getlist("object"))
+        content_type, body = chart.respond(csv, accept=request.headers.get("accept", ""))
+    except Exception:  # noqa: BLE001 - a user's own analysis may raise anything
+        text = traceback.format_exc()
+        return Response(text, status=HTTPStatus.INTERNAL_SERVER_ERROR, mimetype="text/plain")
+    return Response(body, content_type=content_type)
+
+
+def _fetch(bucket: str, names: list[str]) -> bytes:
+    """The parts as one CSV: each has the header, only the first one's counts."""
+    credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/devstorage.read_only"])
+    # With STORAGE_EMULATOR_HOST the client would go without credentials, unless it is given them.
+    options = {"universe_domain": credentials.universe_domain}
+    client = storage.Client(project, credentials, client_options=options)
+    parts: list[bytes] = [_GRANTED_SOON(client.bucket(bucket).blob(name).download_as_bytes)() for name in names]
+    return parts[0] + b"".join(part.partition(b"\n")[2] for part in parts[1:])
