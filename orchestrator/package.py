@@ -1,6 +1,6 @@
-"""The function as a compute cloud takes it: an archive of its own modules and a layer with its libraries.
+"""The function as a compute cloud takes it: its own modules and its libraries, in one zip or in two.
 
-Both are zips, cached by content under the home: the name of a cached file carries the hash of what went in
+They are zips, cached by content under the home: the name of a cached file carries the hash of what went in
 and the sha256 of what came out, so a file that does not match its name is built again. The same input
 gives the same bytes (files sorted, dates and permissions fixed). One build runs at a time; a killed one
 leaves a ``.building-`` folder, which the next removes.
@@ -10,95 +10,50 @@ import errno
 import fcntl
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-import uv
-
+from orchestrator import libraries
 from orchestrator.errors import OrchestratorError, UsageError
 
 FUNCTION_CODE: Final = Path(__file__).parent.parent / "function_code"
-REQUIREMENTS: Final = FUNCTION_CODE / "requirements.txt"
-
-UNZIPPED_LIMIT: Final = 262_144_000
-"""Bytes of function and layers together, "250 MB".
-https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-"""
 
 MB: Final = 1024 * 1024
-"""Lambda's megabyte."""
+"""The clouds' megabyte."""
 
-NO_SPACE: Final = "free 500 MB or more on this disk, then run again."
-
-ARCHIVE_FORMAT: Final = 1
+ARCHIVE_FORMAT: Final = 2
 """Raise it when this module zips or installs the same input differently, so that older archives are not used."""
 
-UV_LEFTOVERS: Final = (
-    ".lock",  # uv's lock on the folder.
-    "bin",  # Scripts that start this machine's Python.
-    "*.dist-info/RECORD",  # Has the hashes of those scripts.
-)
 
-REVIEWED: Final = (
-    "PIL",
-    "contourpy",
-    "dateutil",
-    "fontTools",
-    "kiwisolver",
-    "matplotlib",
-    "mpl_toolkits",
-    "numpy",
-    "pandas",
-)
-"""The packages that lose their `NOT_RUN` files. A library that requirements.in gains keeps all of its own:
-astropy imports its tests, scikit-image reads its stubs."""
+@dataclass(frozen=True)
+class Layout:
+    """How a service wants its zips.
 
-NOT_RUN: Final = (
-    "tests",  # 18 of pandas' 48 MB.
-    "*.pyi",  # Stubs, for type checkers.
-    "*.h",  # For compiling against the package: headers ...
-    "*.a",  # ... static libraries,
-    "*.c",  # ... sources,
-    "*.pxd",  # ... and Cython's.
-    "*.pyx",
-)
+    ``requirements`` is the lock file in function_code; the libraries go into the folder ``libraries`` of the zip with
+    the function's modules, or of a zip of their own if that is to be a ``layer``. ``most_bytes`` is what all may
+    unzip to; None: no limit that a function comes near.
+    """
 
-SAFE_TRIM: Final = (
-    *(f"{package}/**/{what}" for package in REVIEWED for what in NOT_RUN),
-    "matplotlib/mpl-data/sample_data",  # The gallery's examples.
-    "matplotlib/testing",  # Image comparison for test suites. numpy.testing stays: pandas.testing imports it.
-    "matplotlib/sphinxext",  # For building documentation.
-    "numpy/_core/_*_tests.*.so",  # Extensions that only numpy's tests load ...
-    "numpy/_core/_simd.*.so",  # ... as is this one.
-    "share/man",  # Manual pages.
-    "*.dist-info/INSTALLER",  # An installer's notes. METADATA, entry points and licences stay.
-    "*.dist-info/REQUESTED",
-    "*.dist-info/WHEEL",
-    "*.dist-info/sboms",
-)
-"""Globs in the folder of packages: what no analysis needs. Every module that is left still imports.
-
-numpy.f2py (1.4 MB) stays: without it ``from numpy import *`` fails, and pylab does that.
-"""
-
-Trim = Literal["safe", "none"]
+    service: str
+    requirements: str
+    libraries: str
+    layer: bool = False
+    most_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the package will run.
+    """Where the package will run, and how it is to look.
 
     ``python`` is the version ("3.13"), ``platform`` uv's name for a platform ("aarch64-manylinux_2_28"),
     or None for this machine, where the rehearsal's function host runs.
@@ -107,6 +62,11 @@ class Target:
 
     python: str
     platform: str | None
+    layout: Layout
+
+    def on_this_machine(self) -> "Target":
+        """The same package for the Python and the processor that run this program."""
+        return replace(self, python=f"{sys.version_info.major}.{sys.version_info.minor}", platform=None)
 
     def __str__(self) -> str:
         """As messages name it."""
@@ -125,35 +85,39 @@ class Archive:
 
 @dataclass(frozen=True)
 class Package:
-    """What a compute stack uploads."""
+    """What a compute stack uploads; ``layer`` is None where the libraries are in the function's archive."""
 
     function: Archive
-    layer: Archive
+    layer: Archive | None
 
 
-def build(target: Target, *, trim: Trim, cache: Path, progress: Callable[[str], None]) -> Package:
-    """Build both archives, or take them from ``cache``.
+def build(target: Target, *, trim: libraries.Trim, cache: Path, progress: Callable[[str], None]) -> Package:
+    """Build what the target's layout asks for, or take it from ``cache``.
 
-    The function's modules stand at the root of theirs, the libraries under ``python/`` of the layer:
-    https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html. ``progress`` gets short lines, from
-    this thread.
+    The function's modules stand at the root of its archive. ``progress`` gets short lines, from this thread.
 
     Raises:
-        UsageError: the two are larger than a function may be, with the largest folders.
+        UsageError: it is larger than the service takes, with the largest folders.
         OrchestratorError: the libraries could not be fetched, or the disk is full.
     """
     cache = cache.absolute()  # uv runs in another folder.
+    modules, imported = _modules(FUNCTION_CODE), _libraries(target, trim, progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache, progress):
-            package = Package(_function(FUNCTION_CODE, cache), _layer(REQUIREMENTS, target, trim, cache, progress))
+            if target.layout.layer:
+                package = Package(_archive("function", [modules], cache), _archive("layer", [imported], cache))
+            else:
+                package = Package(_archive("function", [modules, imported], cache), None)
     except OSError as error:
         raise OrchestratorError(
             "The function's package could not be written.",
             details=str(error),
-            resolution=NO_SPACE if error.errno == errno.ENOSPC else f"see that {cache} can be written, then run again.",
+            resolution=libraries.NO_SPACE
+            if error.errno == errno.ENOSPC
+            else f"see that {cache} can be written, then run again.",
         ) from error
-    refuse_over_limit((package.function, package.layer), UNZIPPED_LIMIT)
+    refuse_over_limit(package, target.layout)
     return package
 
 
@@ -171,8 +135,16 @@ def _alone(cache: Path, progress: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def _function(sources: Path, cache: Path) -> Archive:
-    not_packed = (".", "__pycache__", "requirements.")
+@dataclass(frozen=True)
+class _Part:
+    """Files of an archive: what they are made of, for the cache, and how they get into its folder."""
+
+    made_of: Mapping[str, str]
+    fill: Callable[[Path], object]
+
+
+def _modules(sources: Path) -> _Part:
+    not_packed = (".", "__pycache__", "requirements")
     files = {
         file.relative_to(sources).as_posix(): file.read_bytes()
         for file in sources.rglob("*")
@@ -184,40 +156,35 @@ def _function(sources: Path, cache: Path) -> Archive:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_bytes(content)
 
-    what_goes_in = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return _archive("function", what_goes_in, cache, copy)
+    return _Part({name: hashlib.sha256(content).hexdigest() for name, content in files.items()}, copy)
 
 
-def _layer(requirements: Path, target: Target, trim: Trim, cache: Path, progress: Callable[[str], None]) -> Archive:
-    left_out = UV_LEFTOVERS + SAFE_TRIM if trim == "safe" else UV_LEFTOVERS
+def _libraries(target: Target, trim: libraries.Trim, progress: Callable[[str], None]) -> _Part:
+    requirements, folder = FUNCTION_CODE / target.layout.requirements, target.layout.libraries
+    left_out = libraries.UV_LEFTOVERS + libraries.SAFE_TRIM if trim == "safe" else libraries.UV_LEFTOVERS
 
     def install(tree: Path) -> None:
-        try:
-            uv_bin = uv.find_uv_bin()
-        except FileNotFoundError as error:
-            raise OrchestratorError(
-                "uv, which fetches the function's libraries, is not in this Python environment.",
-                details=str(error),
-                resolution="install this project's dependencies again.",
-            ) from error
+        uv_bin, into = libraries.find_uv(), tree / folder
         progress(f"package: fetching the libraries for {target}")
-        run_uv(install_command(uv_bin, requirements, target, tree / "python"), target, cwd=tree)
-        remove(tree / "python", left_out)
+        command = libraries.install_command(uv_bin, requirements, target.python, target.platform, into)
+        libraries.run_uv(command, str(target), cwd=tree)
+        libraries.remove(into, left_out)
         progress("package: zipping the libraries")
 
-    what_goes_in = {
+    made_of = {
         "requirements": requirements.read_text(encoding="utf-8"),
+        "folder": folder,
         "python": target.python,
         "platform": target.platform or sysconfig.get_platform(),
         "left out": " ".join(left_out),
         "uv": version("uv"),
     }
-    return _archive("layer", what_goes_in, cache, install)
+    return _Part(made_of, install)
 
 
-def _archive(name: str, what_goes_in: dict[str, str], cache: Path, fill: Callable[[Path], None]) -> Archive:
-    """The zip cached for ``what_goes_in``, or else of the folder that ``fill`` fills, moved into place in one step."""
-    text = json.dumps({"format": ARCHIVE_FORMAT, **what_goes_in}, sort_keys=True)
+def _archive(name: str, parts: Sequence[_Part], cache: Path) -> Archive:
+    """The zip cached for these parts, or else of a folder that they fill, moved into place in one step."""
+    text = json.dumps({"format": ARCHIVE_FORMAT, "parts": [dict(part.made_of) for part in parts]}, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     for path in cache.glob(f"{name}-{key}-*.zip"):
         if path.stem == f"{name}-{key}-{_sha256(path)}":
@@ -226,7 +193,8 @@ def _archive(name: str, what_goes_in: dict[str, str], cache: Path, fill: Callabl
     with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as building:
         tree = Path(building, "tree")
         tree.mkdir()
-        fill(tree)
+        for part in parts:
+            part.fill(tree)
         zipped = Path(building, "archive.zip")
         zip_folder(tree, zipped)
         return _described(zipped.replace(cache / f"{name}-{key}-{_sha256(zipped)}.zip"))
@@ -257,65 +225,23 @@ def zip_folder(tree: Path, zipped: Path) -> None:
             archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=6)
 
 
-def remove(packages: Path, patterns: Sequence[str]) -> None:
-    """Remove the files and folders under ``packages`` that match one of the globs."""
-    for pattern in patterns:
-        for path in list(packages.glob(pattern)):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)  # It went with a folder that matched, too.
-
-
-def install_command(uv_bin: str, requirements: Path, target: Target, into: Path) -> list[str]:
-    """Uv's command that unpacks the locked wheels for ``target``: nothing built, nothing compiled or run."""
-    platform = ["--python-platform", target.platform] if target.platform else []
-    return [
-        *(uv_bin, "pip", "install", "--quiet", "--color", "never"),
-        *("--python", sys.executable, "--python-version", target.python, *platform),
-        *("--only-binary", ":all:", "--no-compile-bytecode", "--require-hashes"),
-        *("--target", str(into), "--requirements", str(requirements)),
-    ]
-
-
-def run_uv(command: Sequence[str], target: Target, cwd: Path) -> None:
-    """Run uv away from any project, whose settings it would read; raise what it says as one error."""
-    unwrapped = {**os.environ, "COLUMNS": "10000"}  # uv breaks its lines to fit, if a terminal's width is exported.
-    done = subprocess.run(command, cwd=cwd, env=unwrapped, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return
-    lines = (line.strip() for line in done.stderr.splitlines())
-    said = "\n".join(line for line in lines if line and not line.startswith("hint:"))  # Hints name uv's own options.
-    if "os error 28" in said:
-        resolution = NO_SPACE
-    elif "Request failed" in said or "Failed to fetch" in said:
-        resolution = "check the network (and the proxy or package index that uv is set up with), then run again."
-    elif "wheels" in said:
-        resolution = "choose versions in function_code/requirements.in that have wheels for it, and lock them again."
-    else:
-        resolution = "lock function_code/requirements.in again; its first lines have the command."
-    raise OrchestratorError(
-        f"The function's libraries for {target} could not be installed.",
-        details=said,
-        resolution=resolution,
-    )
-
-
-def refuse_over_limit(archives: Sequence[Archive], limit: int) -> None:
-    """Raise a UsageError with the five largest folders when the archives unzip to over ``limit`` bytes."""
+def refuse_over_limit(package: Package, layout: Layout) -> None:
+    """Raise a UsageError with the five largest folders when the package unzips to more than the service takes."""
+    archives = [archive for archive in (package.function, package.layer) if archive is not None]
     unzipped = sum(archive.unzipped_bytes for archive in archives)
-    if unzipped <= limit:
+    if layout.most_bytes is None or unzipped <= layout.most_bytes:
         return
     folders: Counter[str] = Counter()
     for archive in archives:
         with zipfile.ZipFile(archive.path) as zipped:
             for entry in zipped.infolist():
-                parts = entry.filename.removeprefix("python/").split("/")
+                parts = entry.filename.removeprefix(f"{layout.libraries}/").split("/")
                 folders[parts[0]] += entry.file_size
     largest = "\n".join(f"{size / MB:7.1f} MB  {name}" for name, size in folders.most_common(5))
     raise UsageError(
-        f"The function and its libraries unzip to {unzipped / MB:.1f} MB; Lambda takes {limit / MB:.1f} MB.",
+        f"The function and its libraries unzip to {unzipped / MB:.1f} MB; "
+        f"{layout.service} takes {layout.most_bytes / MB:.1f} MB.",
         details=f"The largest folders:\n{largest}",
         resolution="set package.trim to safe, or take what the analysis can do without out of "
-        "function_code/requirements.in and lock it again; its first lines have the command.",
+        "function_code/requirements.in and run `make lock`.",
     )

@@ -1,4 +1,7 @@
-"""Finishing what a run could not: destroys what its journal says may exist, and asks the clouds what is left."""
+"""Finishing what a run could not: destroys what its journal says may exist, and asks the clouds what is left.
+
+What a stack's state does not know (the CLI was killed, or the state is lost) is removed with the clouds' own clients.
+"""
 
 import os
 import time
@@ -6,9 +9,12 @@ from contextlib import ExitStack
 from functools import partial
 
 from orchestrator import proof, pulumi_cli, surroundings
+from orchestrator.clouds import ComputeCloud
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
+from orchestrator.clouds.gcp import GoogleData
 from orchestrator.console import Console
 from orchestrator.engine import Backend, Stack, StackLockedError, stack_of
+from orchestrator.errors import OrchestratorError
 from orchestrator.home import Home
 from orchestrator.journal import Journal
 from orchestrator.phases import Phases
@@ -53,6 +59,9 @@ def recover(run_id: str, *, home: Home, console: Console) -> None:
         failures = teardown.walk()
         data = data_cloud(settings, Names(run_id))
         compute = compute_cloud(settings, Names(run_id), source=environment.data_source)
+        if not any(isinstance(failure, StackLockedError) for failure in failures):  # Nobody else is at work on it.
+            with phases.phase("remove what the stacks left"):
+                failures = _remove_rest(data, compute)
         with phases.phase("ask the clouds"):
             remaining = proof.ask(data, compute, run_id=run_id, failures=failures)
         proof.refuse(remaining, run_id=run_id, failures=failures)
@@ -61,6 +70,23 @@ def recover(run_id: str, *, home: Home, console: Console) -> None:
     home.tidy(run_id)
     if failures:
         raise failures[0]
+
+
+def _remove_rest(data: GoogleData, compute: ComputeCloud) -> list[OrchestratorError]:
+    """Remove with the clouds' own clients what a stack's state did not know; what failed."""
+    failures = []
+    for cloud in (data, compute):
+        try:
+            rest = cloud.remaining()
+        except OrchestratorError as error:
+            failures.append(error)
+            continue
+        for left in rest:
+            try:
+                cloud.remove(left)
+            except OrchestratorError as error:
+                failures.append(error)
+    return failures
 
 
 def _destroy(stack: Stack, journal: Journal, phases: Phases) -> None:

@@ -29,7 +29,7 @@ from orchestrator.record import Record
 from orchestrator.settings import Settings
 from orchestrator.stop import Stop
 from orchestrator.teardown import Teardown
-from stacks.contracts import ComputeOutputs, DataOutputs, ExtractFile
+from stacks.contracts import ComputeOutputs, ExtractFile, LiveData
 
 T = TypeVar("T")
 PHASES = (
@@ -112,16 +112,18 @@ def _pack(
 ) -> package.Package:
     """Build the function's package while the clouds are asked: nothing may be made before it is known to fit."""
     with record.phases.phase("package") as detail:
-        target = environment.function_target or compute.package_target()
+        target = compute.package_target()
+        if environment.functions_run_here:
+            target = target.on_this_machine()
         return package.build(target, trim=settings.package.trim, cache=home.folder("packages"), progress=detail)
 
 
 def _both_stacks(this: _Run) -> Answer:
     """Bring up both stacks side by side and call the function; the first failure stops both."""
-    extract: Future[ExtractFile] = Future()
-    this.stop.on_request(lambda: fail(extract, OrchestratorError("The run is stopping")))
-    data_side = spawn(lambda: _data_side(this, extract))
-    compute_side = spawn(lambda: _compute_side(this, extract))
+    data = LiveData(made=Future(), extract=Future())
+    this.stop.on_request(lambda: fail(data.extract, OrchestratorError("The run is stopping")))
+    data_side = spawn(lambda: _data_side(this, data))
+    compute_side = spawn(lambda: _compute_side(this, data))
     sides: list[Future[Any]] = [data_side, compute_side]
     ended, _ = wait(sides, return_when=FIRST_EXCEPTION)
     failed = next((side for side in sides if side in ended and side.exception()), None)
@@ -134,12 +136,11 @@ def _both_stacks(this: _Run) -> Answer:
     return compute_side.result()
 
 
-def _data_side(this: _Run, extract: "Future[ExtractFile]") -> None:
+def _data_side(this: _Run, live: LiveData) -> None:
     """The data stack, the query in it, and its result on this machine; then the stack is no longer needed."""
     record, stop, data = this.record, this.stop, this.data
     try:
-        made: Future[DataOutputs] = Future()
-        outputs = _up(this, "data", data.program(made), made)
+        outputs = _up(this, "data", data.program(live.made), live.made)
         with record.phases.phase("query"):
             outcome = data.query(
                 this.query,
@@ -150,27 +151,29 @@ def _data_side(this: _Run, extract: "Future[ExtractFile]") -> None:
             record.bytes_processed, record.bytes_billed = outcome.bytes_processed, outcome.bytes_billed
             record.cost_usd = cost.query_usd(outcome.bytes_billed) + this.compute.most_usd()
         with record.phases.phase("extract"):
-            data.extract(outcome.table, bucket=outputs.bucket, cancelled=stop.requested)
+            objects = data.extract(outcome.table, bucket=outputs.bucket, cancelled=stop.requested)
         with record.phases.phase("download"):
             path = record.directory / "extract.csv"
             file = data.download(outputs.bucket, to=path, expected_rows=outcome.rows, cancelled=stop.requested)
             record.extract_sha256 = file.sha256
-        extract.set_result(ExtractFile(path.absolute(), file.sha256, outcome.rows))
+        live.extract.set_result(ExtractFile(path.absolute(), file.sha256, outcome.rows, objects))
     except BaseException as error:
-        fail(extract, error)
+        fail(live.made, error)
+        fail(live.extract, error)
         raise
-    with suppress(OrchestratorError):  # The teardown keeps it; the chart is not to be lost for it.
-        this.teardown.undo("data")
+    if not this.compute.reads_in_place:
+        with suppress(OrchestratorError):  # The teardown keeps it; the chart is not to be lost for it.
+            this.teardown.undo("data")
 
 
-def _compute_side(this: _Run, extract: "Future[ExtractFile]") -> Answer:
+def _compute_side(this: _Run, live: LiveData) -> Answer:
     """The compute stack, and the function's answer."""
     record, stop, compute = this.record, this.stop, this.compute
     made: Future[ComputeOutputs] = Future()
-    outputs = _up(this, "compute", compute.program(this.packed, extract, made), made)
+    outputs = _up(this, "compute", compute.program(this.packed, live, made), made)
     with record.phases.phase("function"):
-        answer = unless_stopped(stop, lambda: compute.invoke(outputs))
-        rows = extract.result().rows
+        answer = unless_stopped(stop, lambda: compute.invoke(outputs, this.packed))
+        rows = live.extract.result().rows
         if answer.rows != rows:
             raise OrchestratorError(
                 f"The function counted {answer.rows} rows, the extract has {rows}",

@@ -1,6 +1,6 @@
 """The clouds, as the run sees them: what each can do. ``by_name.py`` is the one dict to choose from.
 
-Adding a cloud is a module here, a stack, a settings class, a handler and a stand-in; nothing in ``run.py`` names one.
+Nothing in ``run.py`` names a cloud; docs/adding-a-cloud.md lists what another one takes.
 """
 
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.package import Package, Target
-from stacks.contracts import ComputeOutputs, ExtractFile
+from stacks.contracts import ComputeOutputs, LiveData
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Remaining:
 class Environment:
     """Which clouds a run talks to. ``variables`` are the process environment's; None unsets one.
 
-    ``function_target`` is where functions run instead of on the cloud's own machines; None: there.
+    ``functions_run_here`` says that functions run on this machine, not on the cloud's own.
     ``leave_standing`` asks a rehearsal not to take its clouds down, because something remains in them.
     """
 
     variables: Mapping[str, str | None]
     data_source: str
-    function_target: Target | None = None
+    functions_run_here: bool = False
     leave_standing: bool = False
 
     @contextmanager
@@ -69,24 +69,28 @@ class Answer:
 
 
 class ComputeCloud(Protocol):
-    """A cloud that runs the function. Made from the run's names and its part of the settings."""
+    """A cloud that runs the function. Made from the run's names and settings."""
+
+    reads_in_place: bool
+    """Whether the function reads the extract in the data stack's bucket, which then has to stay until it answered."""
 
     def preflight(self) -> None:
         """Raise a UsageError when the cloud would refuse the run. Creates nothing."""
 
     def package_target(self) -> Target:
-        """Where the function runs."""
+        """Where the function runs, and how its package is to look."""
 
-    def program(
-        self, package: Package, extract: "Future[ExtractFile]", outputs: "Future[ComputeOutputs]"
-    ) -> Callable[[], None]:
+    def program(self, package: Package, data: LiveData, outputs: "Future[ComputeOutputs]") -> Callable[[], None]:
         """The stack's program, ready for the engine."""
 
     def most_usd(self) -> float:
         """What the function may cost at most, in US dollars at list prices: it runs to its timeout."""
 
-    def invoke(self, function: ComputeOutputs) -> Answer:
-        """Call the function once and check its answer."""
+    def invoke(self, function: ComputeOutputs, package: Package) -> Answer:
+        """Call the function once and check its answer; bring it its package first where the stack could not."""
 
     def remaining(self) -> list[Remaining]:
         """Ask the cloud, by tag and by name, what is left of the run."""
+
+    def remove(self, left: Remaining) -> None:
+        """Remove something that ``remaining`` named, with the cloud's own client; what is gone already is fine."""

@@ -1,13 +1,12 @@
-"""AWS: preflight, invoke, and what is left. The only importer of boto3.
+"""AWS: preflight, invoke, what is left, remove it. The only importer of boto3.
 
 The caller needs, on resources named ``hop-*``: S3 bucket and object create, tag, read and delete; IAM role and role
 policy create, tag, read, pass and delete; Lambda function, layer and function URL create, tag, read and delete,
 ``lambda:InvokeFunctionUrl`` and, since October 2025, ``lambda:InvokeFunction``; Logs group create, tag, read and
-delete and ``logs:FilterLogEvents``; ``tag:GetResources`` and ``sts:GetCallerIdentity``.
+delete and ``logs:FilterLogEvents``; ``tag:GetResources`` and ``sts:GetCallerIdentity``. With
+``iam:SimulatePrincipalPolicy``, what is missing is known before anything is made (``aws_permissions.py``).
 """
 
-import base64
-import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -21,25 +20,25 @@ from botocore.httpsession import URLLib3Session
 
 from orchestrator import cost
 from orchestrator.clouds import Answer, Remaining
+from orchestrator.clouds.aws_permissions import missing
+from orchestrator.clouds.invocation import CONNECT_SECONDS, OK, START_SECONDS, FunctionError, archive_file, checked
 from orchestrator.errors import OrchestratorError, UsageError
-from orchestrator.package import Package, Target
+from orchestrator.package import Layout, Package, Target
 from orchestrator.settings import AwsCompute
-from stacks.contracts import ArchiveFile, AwsComputeInputs, ComputeOutputs, ExtractFile
+from stacks.contracts import AwsComputeInputs, ComputeOutputs, LiveData
 from stacks.naming import Names
 
-_CONNECT_SECONDS = 10
-_OK = 200
+# https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html and
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html ("250 MB" for function and layers together)
+LAYOUT = Layout("Lambda", "requirements.txt", libraries="python", layer=True, most_bytes=262_144_000)
 _LOG_LINES = 20
-_PNG = b"\x89PNG\r\n\x1a\n"
-_ANSWER_FORM = '{"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27}'
-
-
-class FunctionError(OrchestratorError):
-    """The function did not answer, or not what it should."""
+_GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "ResourceNotFoundException"})
 
 
 class Aws:
     """The AWS side of one run."""
+
+    reads_in_place = False
 
     def __init__(self, settings: AwsCompute, names: Names, *, title: str, source: str) -> None:
         self._settings = settings
@@ -47,12 +46,13 @@ class Aws:
         self._title = title
         self._source = source
         self._session = boto3.Session(region_name=settings.region)
-        self._config = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=60, retries={"mode": "standard"})
+        self._config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=60, retries={"mode": "standard"})
 
     def preflight(self) -> None:
-        """Credentials are there and AWS knows them."""
+        """Credentials are there, AWS knows them, and their owner may do what a run needs as far as IAM says so."""
         try:
-            self._client("sts").get_caller_identity()
+            caller = self._client("sts").get_caller_identity()["Arn"]
+            lacking = missing(self._client("iam"), caller, names=self._names, region=self._settings.region)
         except NoCredentialsError as error:
             raise UsageError(
                 "There are no AWS credentials",
@@ -65,16 +65,22 @@ class Aws:
                 details=str(error),
                 resolution="check the profile, its expiry and the region, then run again.",
             ) from error
+        if lacking:
+            raise UsageError(
+                "The caller may not do in AWS what a run needs, destroying included",
+                details="missing:\n" + "\n".join(lacking),
+                resolution=f"allow {caller} these actions on resources named hop-*, then run again.",
+            )
 
     def package_target(self) -> Target:
         """Lambda's Amazon Linux 2023 has glibc 2.34."""
         machine = {"arm64": "aarch64", "x86_64": "x86_64"}[self._settings.architecture]
-        return Target(python=self._settings.python, platform=f"{machine}-manylinux_2_28")
+        return Target(python=self._settings.python, platform=f"{machine}-manylinux_2_28", layout=LAYOUT)
 
-    def program(
-        self, package: Package, extract: Future[ExtractFile], outputs: Future[ComputeOutputs]
-    ) -> Callable[[], None]:
+    def program(self, package: Package, data: LiveData, outputs: Future[ComputeOutputs]) -> Callable[[], None]:
         """``stacks/compute_aws.py`` with this run's inputs."""
+        if package.layer is None:
+            raise ValueError("on AWS the libraries are a layer")
         inputs = AwsComputeInputs(
             names=self._names,
             region=self._settings.region,
@@ -84,9 +90,9 @@ class Aws:
             timeout=self._settings.timeout,
             title=self._title,
             source=self._source,
-            function=_archive(package.function),
-            layer=_archive(package.layer),
-            extract=extract,
+            function=archive_file(package.function),
+            layer=archive_file(package.layer),
+            extract=data.extract,
         )
         from stacks import compute_aws  # noqa: PLC0415 - the SDK takes a second to import: not before it is needed
 
@@ -94,27 +100,21 @@ class Aws:
 
     def most_usd(self) -> float:
         """One request that runs to the timeout."""
-        return cost.lambda_usd(self._settings.architecture, self._settings.memory, self._settings.timeout)
+        return cost.lambda_usd(self._settings.architecture, self._settings.memory_mib, self._settings.timeout)
 
-    def invoke(self, function: ComputeOutputs) -> Answer:
+    def invoke(self, function: ComputeOutputs, package: Package) -> Answer:  # noqa: ARG002 - the stack brought it
         """One signed GET of the function URL; the reason of a failure is fetched from the function's log."""
         request = AWSRequest("GET", function.url, headers={"Accept": "application/json"})
         credentials = self._session.get_credentials()  # They are there: ``preflight`` has used them.
         SigV4Auth(credentials, "lambda", self._settings.region).add_auth(request)  # type: ignore[arg-type]
-        # A cold start comes on top of the function's own timeout. The stubs know one timeout only, botocore two.
-        seconds = (_CONNECT_SECONDS, self._settings.timeout + 30)
+        seconds = (CONNECT_SECONDS, self._settings.timeout + START_SECONDS)  # The stubs know one only, botocore two.
         session = URLLib3Session(timeout=seconds)  # type: ignore[arg-type]
         try:
             response = session.send(request.prepare())
         except BotoCoreError as error:
             raise FunctionError("The function did not answer", details=str(error)) from error
-        if response.status_code != _OK:
-            raise FunctionError(
-                f"The function answered {response.status_code}",
-                details=self._log_tail(function.function) or response.text,
-                resolution="the lines above are the function's log; mend function_code/ and run again.",
-            )
-        return _answer(response.content)
+        said = "" if response.status_code == OK else self._log_tail(function.function)
+        return checked(response.status_code, response.content, said=said)
 
     def remaining(self) -> list[Remaining]:
         """By tag, and by name or path what cannot be found by tag: roles and layers."""
@@ -122,6 +122,40 @@ class Aws:
             return sorted(set(self._remaining()), key=lambda found: (found.kind, found.id))
         except (BotoCoreError, ClientError) as error:
             raise OrchestratorError("AWS did not say what is left of the run", details=str(error)) from error
+
+    def remove(self, left: Remaining) -> None:
+        """Through the service that its ARN names; a bucket or a role is emptied first."""
+        try:
+            self._remove(left)
+        except (BotoCoreError, ClientError) as error:
+            if not isinstance(error, ClientError) or error.response["Error"]["Code"] not in _GONE:
+                raise OrchestratorError(f"AWS did not remove {left.id}", details=str(error)) from error
+
+    def _remove(self, left: Remaining) -> None:
+        name = left.id.rpartition(":")[2]
+        match left.kind:
+            case "s3 bucket":
+                client = self._client("s3")
+                for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+                    for entry in page.get("Contents", []):
+                        client.delete_object(Bucket=name, Key=entry["Key"])
+                client.delete_bucket(Bucket=name)
+            case "iam role":
+                client, role = self._client("iam"), name.rpartition("/")[2]
+                for policy in client.list_role_policies(RoleName=role)["PolicyNames"]:
+                    client.delete_role_policy(RoleName=role, PolicyName=policy)
+                client.delete_role(RoleName=role)
+            case "lambda function":
+                self._client("lambda").delete_function(FunctionName=name)
+            case "lambda layer":
+                layer = left.id.split(":")[6]
+                self._client("lambda").delete_layer_version(LayerName=layer, VersionNumber=int(name))
+            case "logs log-group":
+                self._client("logs").delete_log_group(logGroupName=name)
+            case _:
+                raise OrchestratorError(
+                    f"This program does not know how to remove {left.id}", resolution="remove it in the AWS console."
+                )
 
     def _remaining(self) -> list[Remaining]:
         prefix = self._names.prefix
@@ -157,30 +191,3 @@ def _from_arn(arn: str) -> Remaining:
     service, resource = arn.split(":", 5)[2], arn.split(":", 5)[5]
     kind = "bucket" if service == "s3" else resource.replace("/", ":").split(":")[0]
     return Remaining("aws", f"{service} {kind}", arn)
-
-
-def _archive(archive: Any) -> ArchiveFile:
-    return ArchiveFile(archive.path, archive.sha256, archive.zipped_bytes)
-
-
-def _answer(content: bytes) -> Answer:
-    """The function's JSON, checked: a user's own analysis may answer anything."""
-    try:
-        said = json.loads(content)
-        counts = {day: _whole(count) for day, count in said["counts"].items()}
-        chart = base64.b64decode(said["chart_png"], validate=True)
-        if not chart.startswith(_PNG):
-            raise ValueError("chart_png is no PNG")  # noqa: TRY301
-        return Answer(counts, _whole(said["rows"]), chart)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FunctionError(
-            "The function's answer is not what it should be",
-            details=f"{type(error).__name__}: {error}. Expected {_ANSWER_FORM}.",
-            resolution="see aws_main.py in function_code/ for the answer's form.",
-        ) from error
-
-
-def _whole(count: Any) -> int:
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise TypeError(f"{count!r} is no whole number")
-    return count

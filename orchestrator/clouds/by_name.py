@@ -1,15 +1,12 @@
 """The clouds by the word in the config. Nothing else names one."""
 
-from collections.abc import Callable
-from typing import Final
-
 from orchestrator.clouds import ComputeCloud
 from orchestrator.clouds.aws import Aws
+from orchestrator.clouds.azure import Azure
 from orchestrator.clouds.gcp import GoogleData
-from orchestrator.settings import Settings
+from orchestrator.clouds.gcp_compute import GoogleCompute
+from orchestrator.settings import AwsCompute, AzureCompute, GcpCompute, Settings
 from stacks.naming import Names
-
-_COMPUTE: Final[dict[str, Callable[..., ComputeCloud]]] = {"aws": Aws}
 
 
 def data_cloud(settings: Settings, names: Names) -> GoogleData:
@@ -19,4 +16,11 @@ def data_cloud(settings: Settings, names: Names) -> GoogleData:
 
 def compute_cloud(settings: Settings, names: Names, *, source: str) -> ComputeCloud:
     """Where the function runs; ``source`` says on the chart whose data it shows."""
-    return _COMPUTE[settings.compute.cloud](settings.compute, names, title=settings.analysis.title, source=source)
+    title = settings.analysis.title
+    match settings.compute:
+        case AwsCompute() as compute:
+            return Aws(compute, names, title=title, source=source)
+        case AzureCompute() as compute:
+            return Azure(compute, names, title=title, source=source)
+        case GcpCompute() as compute:
+            return GoogleCompute(compute, names, project=settings.data.project, title=title, source=source)

@@ -1,4 +1,4 @@
-"""Google Cloud's data side: dry run, query, extract, download, and what is left.
+"""Google Cloud's data side: dry run, query, extract, download, what is left, remove it.
 
 The caller needs, in the project: ``roles/bigquery.user`` (``bigquery.jobs.create``, ``bigquery.datasets.create``; who
 makes a dataset owns it, and with it its tables) and, for buckets named ``hop-*``, ``storage.buckets.create``, ``get``,
@@ -23,7 +23,7 @@ from orchestrator.clouds.csv_parts import count, join, mismatch
 from orchestrator.clouds.gcp_clients import GoogleClients, google_errors
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.query import Query, Scalar
-from stacks.contracts import DataInputs, DataOutputs
+from stacks.contracts import EXTRACT_PREFIX, DataInputs, DataOutputs
 from stacks.naming import Names
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from google.cloud import bigquery
 
 _RESULT_TABLE = "result"
-_EXTRACT_PREFIX = "extract"
 _JOB_SECONDS = 900.0
 _POLL_SECONDS = 0.25
 # "You can export up to 1 GB of logical data size to a single file":
@@ -161,8 +160,8 @@ class GoogleData:
             rows = self._clients.bigquery.get_table(table, **self._clients.bigquery_limits).num_rows
         return QueryOutcome(table, int(rows), int(job.total_bytes_processed), int(job.total_bytes_billed))
 
-    def extract(self, table: str, *, bucket: str, cancelled: threading.Event) -> list[str]:
-        """Write a table to the bucket as CSV, in several files only if it is too large for one; their gs:// URIs.
+    def extract(self, table: str, *, bucket: str, cancelled: threading.Event) -> tuple[str, ...]:
+        """Write a table to the bucket as CSV, in several files only if it is too large for one; the objects' names.
 
         Raises:
             OrchestratorError: it failed, with BigQuery's reason, or ``cancelled`` was set.
@@ -172,19 +171,19 @@ class GoogleData:
         with google_errors("The extract failed"):
             size = self._clients.bigquery.get_table(table, **self._clients.bigquery_limits).num_bytes
             parted = size > SINGLE_FILE_BYTES
-            uri = f"gs://{bucket}/{_EXTRACT_PREFIX}{'-*' if parted else ''}.csv"
+            name = f"{EXTRACT_PREFIX}{'-*' if parted else ''}.csv"
             config = bigquery.ExtractJobConfig(  # type: ignore[no-untyped-call]
                 destination_format="CSV", print_header=True, labels=self._names.tags
             )
             job = self._done(
                 "extract",
                 lambda job_id: self._clients.bigquery.extract_table(
-                    table, uri, job_id=job_id, job_config=config, **self._clients.bigquery_limits
+                    table, f"gs://{bucket}/{name}", job_id=job_id, job_config=config, **self._clients.bigquery_limits
                 ),
                 cancelled,
             )
         (files,) = job.destination_uri_file_counts
-        return [uri.replace("*", f"{number:012}") for number in range(files)]
+        return tuple(name.replace("*", f"{number:012}") for number in range(files))
 
     def download(self, bucket: str, *, to: Path, expected_rows: int, cancelled: threading.Event) -> Extract:
         """Fetch the extract's files, in order, and join them to one CSV with one header.
@@ -223,6 +222,17 @@ class GoogleData:
                 if bucket.labels.get("run-id") == self._names.run_id
             ]
         return found
+
+    def remove(self, left: Remaining) -> None:
+        """Remove a dataset or a bucket that ``remaining`` named, with all that is in it."""
+        with google_errors(f"Google Cloud did not remove {left.id}"):
+            if left.kind == "bigquery dataset":
+                dataset = left.id.replace(":", ".")
+                self._clients.bigquery.delete_dataset(
+                    dataset, delete_contents=True, not_found_ok=True, **self._clients.bigquery_limits
+                )
+            else:
+                self._clients.remove_bucket(left.id)
 
     # ---- jobs
 
@@ -283,7 +293,7 @@ class GoogleData:
         from google.cloud.storage.exceptions import DataCorruption  # type: ignore[import-untyped]  # noqa: PLC0415
 
         parts = []
-        blobs = self._clients.storage.list_blobs(bucket, prefix=_EXTRACT_PREFIX, **self._clients.storage_limits)
+        blobs = self._clients.storage.list_blobs(bucket, prefix=EXTRACT_PREFIX, **self._clients.storage_limits)
         for number, blob in enumerate(sorted(blobs, key=lambda blob: str(blob.name))):
             # Never the object's name: it is the bucket's, and this is our disk.
             path = folder / f"part-{number:012}"

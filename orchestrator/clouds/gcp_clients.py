@@ -16,7 +16,7 @@ from orchestrator.errors import OrchestratorError
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 # One request, and a request with its retries.
 _CALL_SECONDS = 30.0
 _RETRY_SECONDS = 120.0
@@ -63,11 +63,23 @@ class GoogleClients:
 
         return {"timeout": _CALL_SECONDS, "retry": DEFAULT_RETRY.with_timeout(_RETRY_SECONDS)}
 
+    def remove_bucket(self, name: str) -> None:
+        """Delete a bucket with all that is in it; one that is gone already is fine."""
+        from google.api_core.exceptions import NotFound  # noqa: PLC0415 - slow, see above
+
+        bucket = self.storage.bucket(name)
+        try:
+            for blob in bucket.list_blobs(**self.storage_limits):
+                blob.delete(**self.storage_limits)
+            bucket.delete(**self.storage_limits)
+        except NotFound:
+            return
+
     @cached_property
     def _credentials(self) -> Any:
         import google.auth  # noqa: PLC0415 - slow, see above
 
-        return google.auth.default(scopes=[_SCOPE])[0]
+        return google.auth.default(scopes=[SCOPE])[0]
 
 
 @contextmanager

@@ -1,0 +1,79 @@
+"""What calling the function is like on every cloud: one GET over HTTP, and an answer that is checked."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from orchestrator.clouds import Answer
+from orchestrator.errors import OrchestratorError
+from orchestrator.package import Archive
+from stacks.contracts import ArchiveFile
+
+CONNECT_SECONDS = 10
+START_SECONDS = 30
+"""A cold start comes on top of the function's own timeout."""
+OK = 200
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ANSWER_FORM = '{"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27}'
+
+
+class FunctionError(OrchestratorError):
+    """The function did not answer, or not what it should."""
+
+
+def get(url: str, headers: Mapping[str, str], *, timeout: float) -> requests.Response:
+    """Ask a function for JSON; ``timeout`` is its own, in seconds.
+
+    Raises:
+        FunctionError: no answer at all.
+    """
+    try:
+        return requests.get(
+            url,
+            headers={"Accept": "application/json", **headers},
+            timeout=(CONNECT_SECONDS, timeout + START_SECONDS),
+            allow_redirects=False,  # A key or a token is for this address alone.
+        )
+    except requests.RequestException as error:
+        raise FunctionError("The function did not answer", details=str(error)) from error
+
+
+def checked(status: int, content: bytes, *, said: str = "") -> Answer:
+    """The function's answer; ``said`` is its log, where its answer does not say what went wrong.
+
+    Raises:
+        FunctionError: it failed, or its answer is not of the form that ``chart.py`` gives.
+    """
+    if status != OK:
+        raise FunctionError(
+            f"The function answered {status}",
+            details=said or content.decode("utf-8", "replace") or None,
+            resolution="the lines above are the function's; mend function_code/ and run again.",
+        )
+    try:
+        answer = json.loads(content)
+        counts = {day: _whole(count) for day, count in answer["counts"].items()}
+        chart = base64.b64decode(answer["chart_png"], validate=True)
+        if not chart.startswith(_PNG):
+            raise ValueError("chart_png is no PNG")  # noqa: TRY301
+        return Answer(counts, _whole(answer["rows"]), chart)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FunctionError(
+            "The function's answer is not what it should be",
+            details=f"{type(error).__name__}: {error}. Expected {_ANSWER_FORM}.",
+            resolution="see chart.py in function_code/ for the answer's form.",
+        ) from error
+
+
+def archive_file(archive: Archive) -> ArchiveFile:
+    """An archive as the stacks take it."""
+    return ArchiveFile(archive.path, archive.sha256, archive.zipped_bytes)
+
+
+def _whole(count: Any) -> int:
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"{count!r} is no whole number")
+    return count
