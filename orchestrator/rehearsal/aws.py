@@ -24,10 +24,12 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from orchestrator.rehearsal import aws_simulator
 from orchestrator.rehearsal.sigv4 import AccessKey, SignatureError, Signer, claimed_service, verify
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
 _SERVICES = frozenset({"s3", "iam", "sts", "lambda", "logs", "tagging"})
+_CALLER = "rehearsal"
 _SHA256 = re.compile("[0-9a-f]{64}")
 # What a role may be allowed in the rehearsal: a function reads and writes objects, nothing else.
 _OBJECT_ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
@@ -42,9 +44,10 @@ class Amazon:
         self._server = make_server("127.0.0.1", 0, gate, threaded=True, request_handler=MotoRequestHandler)
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
         iam = _backend("iam", "aws")
-        iam.create_user("us-east-1", "rehearsal")
-        made = iam.create_access_key("rehearsal")
+        iam.create_user("us-east-1", _CALLER)
+        made = iam.create_access_key(_CALLER)
         self.caller = AccessKey(made.access_key_id, made.secret_access_key)
+        self.denied: set[str] = set()  # Patterns of actions that the caller may not do: IAM's simulator says so.
         self._keys = {self.caller.key_id: self.caller}
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -137,7 +140,26 @@ class _Gate:
         refusal = self._refusal(signer, method, url, headers.get("x-amz-content-sha256", ""), body)
         if refusal is not None:
             return _refuse(start_response, signer.service, *refusal)
+        form = parse_qs(body.decode("utf-8", "replace")) if signer.service == "iam" else {}
+        if aws_simulator.asks(form):
+            return self._simulate(form, start_response)
         return self._application(environ, start_response)
+
+    def _simulate(self, form: dict[str, list[str]], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        principal = f"arn:aws:iam::{ACCOUNT}:user/{_CALLER}"
+        try:
+            content = aws_simulator.answer(form, principal=principal, denied=self._amazon.denied)
+        except aws_simulator.UnknownParameterError as unknown:
+            return _refuse(start_response, "iam", "InvalidInput", f"not supported in rehearsal: parameter {unknown}")
+        except LookupError as other:
+            return _refuse(
+                start_response,
+                "iam",
+                "NoSuchEntity",
+                f"the rehearsal knows the policies of {principal} only, not {other}",
+            )
+        start_response("200 OK", [("Content-Type", "text/xml")])
+        return [content.encode()]
 
     def _refusal(self, signer: Signer, method: str, url: str, content: str, body: bytes) -> tuple[str, str] | None:
         """(code, text) for a signed request that is refused. ``content`` is what S3's client says the body is."""

@@ -4,13 +4,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html gives the even
 """
 
 import base64
-import http.server
 import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -18,26 +15,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.rehearsal.aws import ACCOUNT, Amazon
-from orchestrator.rehearsal.functions import POLL_SECONDS, Instance, runtime_libraries
+from orchestrator.rehearsal.front_door import Answer, Listener, Request
+from orchestrator.rehearsal.functions import Instance, runtime_libraries
 from orchestrator.rehearsal.sigv4 import SignatureError, verify
-
-
-@dataclass(frozen=True)
-class _Request:
-    """A request as it came in; ``headers`` has lower-case names."""
-
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes
-    caller: str
-
-
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 class FunctionHost:
@@ -47,24 +27,21 @@ class FunctionHost:
         self._amazon = amazon
         self._folder = folder
         self._runtime = runtime_libraries(folder / "runtime")
-        self._listeners: dict[tuple[str, str], http.server.ThreadingHTTPServer] = {}
+        self._listeners: dict[tuple[str, str], Listener] = {}
         self._instances: dict[tuple[str, str], Instance] = {}
         self._lock = threading.Lock()
 
     def open_url(self, region: str, name: str) -> str:
         """Start listening for a function; its URL, ending in a slash as Lambda's do."""
-        door = _door(lambda request: self._answer(region, name, request))
-        listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), door)
-        threading.Thread(target=listener.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+        listener = Listener(lambda request: self._answer(region, name, request))
         self._listeners[region, name] = listener
-        return f"http://127.0.0.1:{listener.server_address[1]}/"
+        return f"{listener.url}/"
 
     def close_url(self, region: str, name: str) -> None:
         """Stop listening; none is fine."""
         listener = self._listeners.pop((region, name), None)
         if listener:
-            listener.shutdown()
-            listener.server_close()
+            listener.close()
 
     def forget(self, region: str, name: str) -> None:
         """End a deleted function's process and remove what was unpacked for it."""
@@ -80,11 +57,11 @@ class FunctionHost:
         for region, name in list(self._instances):
             self.forget(region, name)
 
-    def _answer(self, region: str, name: str, request: _Request) -> _Answer:
+    def _answer(self, region: str, name: str, request: Request) -> Answer:
         try:
             self._check_caller(region, request)
         except SignatureError as refusal:
-            return _Answer(HTTPStatus.FORBIDDEN, {"x-amzn-ErrorType": "AccessDeniedException"}, _message(str(refusal)))
+            return Answer(HTTPStatus.FORBIDDEN, {"x-amzn-ErrorType": "AccessDeniedException"}, _message(str(refusal)))
         with self._lock:
             instance = self._instances.get((region, name))
             if instance is not None and instance.ended:
@@ -95,7 +72,7 @@ class FunctionHost:
                 self._instances[region, name] = instance
         outcome = instance.invoke(_event(request))
         # One and the same answer for every error of a function, as Lambda: the reason is in its log.
-        failed = _Answer(HTTPStatus.BAD_GATEWAY, {}, b"Internal Server Error")
+        failed = Answer(HTTPStatus.BAD_GATEWAY, {}, b"Internal Server Error")
         if outcome.answer is None:
             return failed
         try:
@@ -103,7 +80,7 @@ class FunctionHost:
         except (AttributeError, TypeError, ValueError):
             return failed
 
-    def _check_caller(self, region: str, request: _Request) -> None:
+    def _check_caller(self, region: str, request: Request) -> None:
         signer = verify(
             method=request.method,
             url=request.url,
@@ -118,32 +95,7 @@ class FunctionHost:
             raise SignatureError("A function's role may not call functions in the rehearsal")
 
 
-def _door(answer: Callable[[_Request], _Answer]) -> type[http.server.BaseHTTPRequestHandler]:
-    class Door(http.server.BaseHTTPRequestHandler):
-        def handle_request(self) -> None:
-            host = self.headers.get("Host", "")
-            length = int(self.headers.get("Content-Length") or 0)
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            request = _Request(
-                self.command, f"http://{host}{self.path}", headers, self.rfile.read(length), self.client_address[0]
-            )
-            answered = answer(request)
-            self.send_response(answered.status)
-            for name, value in answered.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answered.body)))
-            self.end_headers()
-            self.wfile.write(answered.body)
-
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_request  # noqa: N815 - http.server's names
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing: standard error is the rehearsal's log."""
-
-    return Door
-
-
-def _event(request: _Request) -> bytes:
+def _event(request: Request) -> bytes:
     """The handler's event, payload version 2.0."""
     split, now = urlsplit(request.url), time.time()
     event = {
@@ -177,15 +129,15 @@ def _event(request: _Request) -> bytes:
     return json.dumps(event).encode()
 
 
-def _http_answer(result: Any) -> _Answer:
+def _http_answer(result: Any) -> Answer:
     """HTTP from what the handler returned: with a ``statusCode`` as it says, anything else as a JSON body."""
     if not isinstance(result, dict) or "statusCode" not in result:
-        return _Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(result).encode())
+        return Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(result).encode())
     body = result.get("body") or ""
     content = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
     given = {name.lower(): value for name, value in (result.get("headers") or {}).items()}
     headers = {"content-type": "application/json"} | given
-    return _Answer(int(result["statusCode"]), headers, content)
+    return Answer(int(result["statusCode"]), headers, content)
 
 
 def _message(text: str) -> bytes:

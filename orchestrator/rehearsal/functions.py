@@ -7,36 +7,28 @@ stays warm afterwards. The process speaks the Runtime API (``bootstrap.py``).
 
 import http.server
 import importlib.util
-import io
 import json
 import queue
-import shutil
-import subprocess
 import sys
 import threading
 import time
 import uuid
-import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from orchestrator.rehearsal.aws import ACCOUNT, Amazon
+from orchestrator.rehearsal.front_door import POLL_SECONDS
+from orchestrator.rehearsal.function_process import MIB, FunctionProcess, remove, unpack
 from orchestrator.rehearsal.sigv4 import AccessKey
 
 # What Lambda's Python runtimes bring along: boto3 and what it needs, nothing else of ours.
 _RUNTIME_LIBRARIES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-_MEMORY_CHECK_SECONDS = 0.05
 # 6 MB and 100 bytes, as Lambda's own error says (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
 _ANSWER_LIMIT = 6 * 1024 * 1024 + 100
-POLL_SECONDS = 0.05
-"""How often a listener looks whether it is to stop: each destroy waits for it."""
-_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -59,33 +51,26 @@ class Instance:
         self._events: queue.SimpleQueue[tuple[str, bytes, int]] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         task, opt = folder / "var" / "task", folder / "opt"
-        _unpack(self._function.code_bytes, task)
+        unpack(self._function.code_bytes, task)
         for layer in self._function.layers:
-            _unpack(amazon.layer_code(region, layer["Arn"]), opt)
+            unpack(amazon.layer_code(region, layer["Arn"]), opt)
         self._api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _runtime_api(self))
         threading.Thread(target=self._api.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
         (folder / "tmp").mkdir()
-        # To a file, unbuffered: what the handler said before its answer is there when the answer is, even if killed.
-        self._output = folder / "output"
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-u", str(_BOOTSTRAP)],
-                cwd=task,
-                env=self._environment(amazon, region, amazon.assume(region, self._function.role))
-                | {"_REHEARSAL_PATH": json.dumps([str(task), str(opt / "python"), str(runtime)])},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self._copied_bytes = 0
-        self.peak_bytes = 0
-        threading.Thread(target=self._wait_for_exit, daemon=True).start()
-        threading.Thread(target=self._watch_memory, daemon=True).start()
+        self._process = FunctionProcess(
+            [sys.executable, "-I", "-S", "-u", str(_BOOTSTRAP)],
+            folder=folder,
+            cwd=task,
+            environment=self._environment(amazon, region, amazon.assume(region, self._function.role))
+            | {"_REHEARSAL_PATH": json.dumps([str(task), str(opt / "python"), str(runtime)])},
+            memory_mib=self._function.memory_size,
+            on_end=self._process_ended,
+        )
 
     @property
     def ended(self) -> bool:
         """Whether the process is gone: the next event needs a new instance."""
-        return self._process.poll() is not None
+        return self._process.status is not None
 
     def invoke(self, event: bytes) -> Outcome:
         """Hand the event to the handler and wait for its answer, at most the function's timeout."""
@@ -97,27 +82,27 @@ class Instance:
             try:
                 outcome = self._outcomes.get(timeout=timeout)
             except queue.Empty:
-                self._kill()
+                self._process.kill()
                 outcome = Outcome(None, f"Task timed out after {timeout:.2f} seconds")
-            self._copy_output()
+            for line in self._process.new_output():
+                self._log.add(line)
             if outcome.reason:
                 self._log.add(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {request} {outcome.reason}")
             milliseconds = (time.monotonic() - started) * 1000
             self._log.add(f"END RequestId: {request}")
             self._log.add(
                 f"REPORT RequestId: {request} Duration: {milliseconds:.2f} ms "
-                f"Memory Size: {self._function.memory_size} MB Max Memory Used: {self.peak_bytes // _MIB} MB"
+                f"Memory Size: {self._function.memory_size} MB Max Memory Used: {self._process.peak_bytes // MIB} MB"
             )
             self._log.flush()
             return outcome
 
     def end(self) -> None:
         """Kill the process and remove what was unpacked."""
-        self._kill()
+        self._process.kill()
         self._api.shutdown()
         self._api.server_close()
-        _make_writable(self._folder)
-        shutil.rmtree(self._folder)
+        remove(self._folder)
 
     def next_event(self) -> tuple[str, bytes, int]:
         """(request id, event, deadline in ms since 1970): the Runtime API's next invocation; waits for one."""
@@ -162,35 +147,12 @@ class Instance:
             "_HANDLER": self._function.handler,
         } | dict(self._function.environment_vars)
 
-    def _copy_output(self) -> None:
-        """What the process wrote since the last time, to the log."""
-        with self._output.open("rb") as output:
-            output.seek(self._copied_bytes)
-            written = output.read()
-        self._copied_bytes += len(written)
-        for line in written.decode("utf-8", "replace").splitlines():
-            self._log.add(line)
-
-    def _kill(self) -> None:
-        self._process.kill()
-        self._process.wait()  # Only then does ``ended`` say so.
-
-    def _wait_for_exit(self) -> None:
-        status = self._process.wait()
-        self.finish(Outcome(None, f"Runtime exited with status {status}"))
-
-    def _watch_memory(self) -> None:
-        limit = self._function.memory_size * _MIB
-        while not self.ended:
-            try:
-                self.peak_bytes = max(self.peak_bytes, psutil.Process(self._process.pid).memory_info().rss)
-            except psutil.NoSuchProcess:
-                return
-            if self.peak_bytes > limit:
-                self.finish(Outcome(None, f"Runtime.OutOfMemory: more than {self._function.memory_size} MB"))
-                self._kill()
-                return
-            time.sleep(_MEMORY_CHECK_SECONDS)
+    def _process_ended(self) -> None:
+        if self._process.out_of_memory:
+            reason = f"Runtime.OutOfMemory: more than {self._function.memory_size} MB"
+        else:
+            reason = f"Runtime exited with status {self._process.status}"
+        self.finish(Outcome(None, reason))
 
 
 class _FunctionLog:
@@ -284,19 +246,3 @@ def runtime_libraries(folder: Path) -> Path:
         source = source.parent if source.name == "__init__.py" else source
         (folder / source.name).symlink_to(source)
     return folder
-
-
-def _unpack(archive: bytes, folder: Path) -> None:
-    """Unpack read-only: nothing stops root, so a rehearsal as root cannot show a handler that writes there."""
-    _make_writable(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        opened.extractall(folder)  # The module leaves out absolute paths and "..".
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-
-
-def _make_writable(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        if path.is_dir():
-            path.chmod(0o755)

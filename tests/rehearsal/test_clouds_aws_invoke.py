@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.clouds import Answer, Remaining
-from orchestrator.clouds.aws import Aws, FunctionError
+from orchestrator.clouds.aws import Aws
+from orchestrator.clouds.invocation import FunctionError
 from orchestrator.errors import UsageError
+from orchestrator.package import Package
 from orchestrator.rehearsal.aws import Amazon
 from orchestrator.rehearsal.function_url import FunctionHost
 from orchestrator.settings import AwsCompute
@@ -19,6 +21,7 @@ from stacks.naming import Names
 
 REGION = "us-east-1"
 PNG = b"\x89PNG\r\n\x1a\n"
+Failure = Callable[[Aws, ComputeOutputs], FunctionError]
 
 
 @pytest.fixture
@@ -47,10 +50,16 @@ def answering(value: Any) -> str:
     return f"import json\ndef handler(event, context):\n    return json.loads({json.dumps(value)!r})\n"
 
 
-def failure(cloud: Aws, function: ComputeOutputs) -> FunctionError:
-    with pytest.raises(FunctionError) as raised:
-        cloud.invoke(function)
-    return raised.value
+@pytest.fixture
+def failure(packed: Package) -> Failure:
+    """Calls a function that must fail: how it did."""
+
+    def call(cloud: Aws, function: ComputeOutputs) -> FunctionError:
+        with pytest.raises(FunctionError) as raised:
+            cloud.invoke(function, packed)
+        return raised.value
+
+    return call
 
 
 def test_preflight(cloud: Aws) -> None:
@@ -89,9 +98,9 @@ def test_preflight_without_credentials(
     )
 
 
-def test_an_answer(cloud: Aws, made: Callable[..., ComputeOutputs]) -> None:
+def test_an_answer(cloud: Aws, made: Callable[..., ComputeOutputs], packed: Package) -> None:
     good = {"counts": {"25": 11}, "rows": 27, "chart_png": base64.b64encode(PNG).decode()}
-    assert cloud.invoke(made(answering(good))) == Answer({"25": 11}, 27, PNG)
+    assert cloud.invoke(made(answering(good)), packed) == Answer({"25": 11}, 27, PNG)
 
 
 FORM = 'Expected {"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27}.'
@@ -106,21 +115,27 @@ FORM = 'Expected {"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27
         ([], "TypeError: list indices must be integers or slices, not str."),
     ],
 )
-def test_an_answer_in_another_form(cloud: Aws, made: Callable[..., ComputeOutputs], answer: Any, reason: str) -> None:
+def test_an_answer_in_another_form(
+    cloud: Aws, made: Callable[..., ComputeOutputs], answer: Any, reason: str, failure: Failure
+) -> None:
     assert str(failure(cloud, made(answering(answer)))) == (
         "The function's answer is not what it should be\n"
         f"  {reason} {FORM}\n"
-        "To fix it: see aws_main.py in function_code/ for the answer's form."
+        "To fix it: see chart.py in function_code/ for the answer's form."
     )
 
 
 def test_a_function_that_raises(
-    cloud: Aws, made: Callable[..., ComputeOutputs], functions: FunctionHost, log: Callable[[str], list[str]]
+    cloud: Aws,
+    made: Callable[..., ComputeOutputs],
+    functions: FunctionHost,
+    log: Callable[[str], list[str]],
+    failure: Failure,
 ) -> None:
     function = made("def handler(event, context):\n    raise RuntimeError('no hail today')\n")
     error = failure(cloud, function)
     assert error.brief == "The function answered 502"
-    assert error.resolution == "the lines above are the function's log; mend function_code/ and run again."
+    assert error.resolution == "the lines above are the function's; mend function_code/ and run again."
     lines = (error.details or "").splitlines()
     task = functions._instances[REGION, function.function]._folder / "var" / "task"
     assert len(lines) == len(log(function.function)) == 8
@@ -133,13 +148,13 @@ def test_a_function_that_raises(
     ]
 
 
-def test_a_function_without_a_log(cloud: Aws, made: Callable[..., ComputeOutputs]) -> None:
+def test_a_function_without_a_log(cloud: Aws, made: Callable[..., ComputeOutputs], failure: Failure) -> None:
     function = made("raise SystemExit\n", allowed=["s3:GetObject"])
     assert failure(cloud, function).details == "Internal Server Error"
 
 
 def test_a_caller_whom_the_function_refuses(
-    cloud: Aws, made: Callable[..., ComputeOutputs], names: Names, monkeypatch: pytest.MonkeyPatch
+    cloud: Aws, made: Callable[..., ComputeOutputs], names: Names, monkeypatch: pytest.MonkeyPatch, failure: Failure
 ) -> None:
     function = made(answering({}))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -151,7 +166,7 @@ def test_a_caller_whom_the_function_refuses(
     )
 
 
-def test_nobody_answers(cloud: Aws) -> None:
+def test_nobody_answers(cloud: Aws, failure: Failure) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     error = failure(cloud, ComputeOutputs("hop", f"http://127.0.0.1:{port}/"))
@@ -177,3 +192,19 @@ def test_what_is_left_is_found_by_tag_by_path_and_by_name(cloud: Aws, amazon: Am
         Remaining("aws", "logs log-group", f"arn:aws:logs:{REGION}:123456789012:log-group:/aws/lambda/{names.prefix}"),
         Remaining("aws", "s3 bucket", "arn:aws:s3:::any-name"),
     ]
+
+
+def test_preflight_of_a_caller_who_may_not_delete(cloud: Aws, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amazon, "denied", {"s3:DeleteBucket", "lambda:Delete*"})
+    with pytest.raises(UsageError) as raised:
+        cloud.preflight()
+    assert str(raised.value) == (
+        "The caller may not do in AWS what a run needs, destroying included\n"
+        "  missing:\n"
+        "  s3:DeleteBucket\n"
+        "  lambda:DeleteFunction\n"
+        "  lambda:DeleteFunctionUrlConfig\n"
+        "  lambda:DeleteLayerVersion\n"
+        "To fix it: allow arn:aws:iam::123456789012:user/rehearsal these actions on resources named hop-*, "
+        "then run again."
+    )

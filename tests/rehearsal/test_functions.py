@@ -158,7 +158,7 @@ def test_cold_then_warm(start: Callable[..., Instance]) -> None:
     )
     first, second = ask(instance, n="one"), ask(instance, n="two")
     assert (first[0], first[2], second[0], second[2]) == (1, "one", 2, "two")
-    assert first[1] == second[1] == instance._process.pid
+    assert first[1] == second[1] == instance._process._process.pid
     assert first[3] == instance._name
     assert 0 < first[4] <= 10_000
 
@@ -197,7 +197,7 @@ def test_a_module_that_cannot_be_imported(start: Callable[..., Instance], log: C
         "[ERROR] ModuleNotFoundError: No module named 'pandas'",
     ]
     assert said[-3:] == ["ModuleNotFoundError: No module named 'pandas'", "END RequestId: ID", REPORT]
-    assert instance._process.wait(10) == 1
+    assert instance._process._process.wait(10) == 1
 
 
 def test_a_handler_that_is_not_there(start: Callable[..., Instance], log: Callable[[str], list[str]]) -> None:
@@ -219,7 +219,7 @@ def test_the_timeout(start: Callable[..., Instance], log: Callable[[str], list[s
     outcome = instance.invoke(b"{}")
     assert (outcome.answer, outcome.reason) == (None, "Task timed out after 2.00 seconds")
     assert instance.ended
-    assert not psutil.pid_exists(instance._process.pid)
+    assert not psutil.pid_exists(instance._process._process.pid)
     assert log(instance._name) == [
         "START RequestId: ID Version: $LATEST",
         "waiting for ever",
@@ -239,7 +239,7 @@ def test_more_memory_than_it_has(start: Callable[..., Instance], log: Callable[[
         """
     )
     assert instance.invoke(b"{}").reason == "Runtime.OutOfMemory: more than 256 MB"
-    assert instance._process.wait(10) == -9
+    assert instance._process._process.wait(10) == -9
     assert log(instance._name) == [
         "START RequestId: ID Version: $LATEST",
         "TIME ID Runtime.OutOfMemory: more than 256 MB",

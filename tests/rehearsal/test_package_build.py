@@ -15,11 +15,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from orchestrator import package
+from orchestrator.clouds.aws import LAYOUT
 from orchestrator.errors import OrchestratorError
 from orchestrator.package import Package, Target
 
-HERE = Target(f"{sys.version_info.major}.{sys.version_info.minor}", None)
-LAMBDA = Target("3.13", "aarch64-manylinux_2_28")
+HERE = Target(f"{sys.version_info.major}.{sys.version_info.minor}", None, LAYOUT)
+LAMBDA = Target("3.13", "aarch64-manylinux_2_28", LAYOUT)
 RUNTIME = ("boto3", "botocore", "jmespath", "s3transfer", "urllib3")
 """What AWS's Python runtime has besides the standard library; dateutil comes with the layer."""
 
@@ -72,6 +73,7 @@ def names(path: Path) -> list[str]:
 def test_two_builds_at_once_are_one(built: tuple[list[Package], list[str]], cache: Path) -> None:
     (one, other), lines = built
     assert one == other
+    assert one.layer is not None
     assert sorted(path.name for path in cache.iterdir()) == [".lock", one.function.path.name, one.layer.path.name]
     assert sorted(line.split(" for Python")[0] for line in lines) == [
         "package: fetching the libraries",
@@ -89,7 +91,8 @@ def test_a_build_after_a_killed_one_has_the_same_bytes(built: tuple[list[Package
         "import os, sys\n"
         "from pathlib import Path\n"
         "from orchestrator import package\n"
-        f"target = package.Target({HERE.python!r}, None)\n"
+        "from orchestrator.clouds.aws import LAYOUT\n"
+        f"target = package.Target({HERE.python!r}, None, LAYOUT)\n"
         "package.build(target, trim='safe', cache=Path(sys.argv[1]), progress=lambda _: os.kill(os.getpid(), 9))\n"
     )
     killed = subprocess.run(
@@ -100,12 +103,15 @@ def test_a_build_after_a_killed_one_has_the_same_bytes(built: tuple[list[Package
 
     again = package.build(HERE, trim="safe", cache=tmp_path, progress=lambda _: None)
     first = built[0][0]
+    assert again.layer is not None
+    assert first.layer is not None
     assert (again.layer.sha256, again.function.sha256) == (first.layer.sha256, first.function.sha256)
     assert list(tmp_path.glob(".building-*")) == []
 
 
 def test_lambdas_layer_has_lambdas_wheels(tmp_path: Path) -> None:
     layer = package.build(LAMBDA, trim="safe", cache=tmp_path, progress=lambda _: None).layer
+    assert layer is not None
     files = names(layer.path)
     assert {name.partition("/")[0] for name in files} == {"python"}
     extensions = [name for name in files if name.endswith(".so")]
@@ -120,6 +126,7 @@ def test_the_packed_function_draws_with_nothing_else(
     built: tuple[list[Package], list[str]], s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = built[0][0]
+    assert packed.layer is not None
     task, opt, runtime = (tmp_path / name for name in ("task", "opt", "runtime"))
     for archive, folder in ((packed.function, task), (packed.layer, opt)):
         with zipfile.ZipFile(archive.path) as zipped:
@@ -175,9 +182,9 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_wheel_for_the_target(tmp_path: Path) -> None:
     with pytest.raises(OrchestratorError) as raised:
-        package.build(Target("3.9", None), trim="safe", cache=tmp_path, progress=lambda _: None)
+        package.build(Target("3.9", None, LAYOUT), trim="safe", cache=tmp_path, progress=lambda _: None)
     assert "has no usable wheels" in str(raised.value.details)
     assert raised.value.resolution == (
-        "choose versions in function_code/requirements.in that have wheels for it, and lock them again."
+        "choose versions in function_code/requirements.in that have wheels for it, and run `make lock`."
     )
     assert not any(path.name.startswith("layer-") for path in tmp_path.iterdir())
