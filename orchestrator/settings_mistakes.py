@@ -87,7 +87,7 @@ def usage_error(path: Path, mistakes: Sequence[Mistake]) -> UsageError:
     return UsageError(
         f"{path} has {count}" if in_file else f"The settings ({path} and what overrides it) have {count}",
         details="\n".join(map(str, ordered)),
-        resolution=f"correct {which}; config/rehearsal.yaml is a complete example.",
+        resolution=f"correct {which}; config/ has an example for each cloud.",
     )
 
 

@@ -78,7 +78,7 @@ def _file(path: Path, text: str) -> Layers:
         raise UsageError(
             f"{path} is not a YAML config",
             details=str(error),
-            resolution="correct it; config/rehearsal.yaml is a complete example.",
+            resolution="correct it; config/ has an example for each cloud.",
         ) from None
     if not found.tree and not found.mistakes:
         raise UsageError(

@@ -117,7 +117,7 @@ class Azure:
         (sites,) = (kind for kind in web.resource_types or [] if kind.resource_type == "sites")
         regions = sorted(name.lower().replace(" ", "") for name in sites.locations or [])
         if self._settings.region not in regions:
-            nearest = get_close_matches(self._settings.region, regions, n=1)
+            nearest = get_close_matches(self._settings.region, regions, n=1, cutoff=0.8)
             raise UsageError(
                 f"Azure has no region {self._settings.region} for function apps",
                 details=f"It has {', '.join(regions)}.",
@@ -251,7 +251,7 @@ class Azure:
                     raise FunctionError(f"Azure did not unpack the package within {_PUBLISH_SECONDS:.0f} s")
                 time.sleep(_ASK_AGAIN_SECONDS)
         if deployment["status"] != _SUCCESS:
-            raise FunctionError("Azure did not unpack the package", details=deployment["message"])
+            raise FunctionError("Azure did not unpack the package", details=deployment["status_text"])
 
     # ---- what is left
 

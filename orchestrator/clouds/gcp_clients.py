@@ -70,7 +70,7 @@ class GoogleClients:
         bucket = self.storage.bucket(name)
         try:
             for blob in bucket.list_blobs(**self.storage_limits):
-                blob.delete(**self.storage_limits)
+                bucket.delete_blob(blob.name, **self.storage_limits)
             bucket.delete(**self.storage_limits)
         except NotFound:
             return

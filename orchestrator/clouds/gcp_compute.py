@@ -116,7 +116,7 @@ class GoogleCompute:
 
     def _refuse_unknown_region(self, regions: list[str]) -> None:
         if self._settings.region not in regions:
-            nearest = get_close_matches(self._settings.region, regions, n=1)
+            nearest = get_close_matches(self._settings.region, regions, n=1, cutoff=0.8)
             raise UsageError(
                 f"Cloud Run has no region {self._settings.region}",
                 details=f"It has {', '.join(sorted(regions))}.",
@@ -239,7 +239,9 @@ class GoogleCompute:
     def _call(
         self, api: str, method: str, path: str, *, gone_is_fine: bool = False, **arguments: Any
     ) -> dict[str, Any]:
-        """The answer's JSON; an OrchestratorError with Google's words when it refuses."""
+        """The answer's JSON; a GoogleAPICallError with Google's words when it refuses."""
+        from google.api_core.exceptions import from_http_status  # noqa: PLC0415 - slow, see gcp_clients
+
         variable, public = _ENDPOINTS[api]
         base = os.environ.get(variable, public)
         answer = self._session.request(method, f"{base}{path}", timeout=_CALL_SECONDS, **arguments)
@@ -250,7 +252,7 @@ class GoogleCompute:
                 said = answer.json()["error"]["message"]
             except (ValueError, KeyError, TypeError):
                 said = answer.text
-            raise OrchestratorError("Google Cloud refused", details=f"{said} ({answer.status_code})")
+            raise from_http_status(answer.status_code, said)  # type: ignore[no-untyped-call]
         return dict(answer.json())
 
     def _pages(self, api: str, path: str, field: str) -> list[dict[str, Any]]:

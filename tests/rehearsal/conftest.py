@@ -4,6 +4,7 @@ Moto's records are one to a process, so there is one Amazon for the whole sessio
 """
 
 import asyncio
+import atexit
 import io
 import itertools
 import json
@@ -20,25 +21,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth import default
-from google.auth.transport.requests import AuthorizedSession
 from pulumi.provider.experimental.provider import Provider
-from werkzeug.serving import BaseWSGIServer, make_server
 
 from orchestrator import package, pulumi_cli
-from orchestrator.clouds import Environment
+from orchestrator.clouds import Environment, aws
 from orchestrator.engine import Backend, Stack, StackError, StackEvent
 from orchestrator.home import Home
-from orchestrator.package import Package, Target
+from orchestrator.package import Layout, Package, Target
 from orchestrator.pulumi_cli import Cli
-from orchestrator.rehearsal import aws_functions, aws_resources
+from orchestrator.rehearsal import (
+    aws_functions,
+    aws_resources,
+    azure_provider,
+    gcp_compute_resources,
+    gcp_resources,
+)
 from orchestrator.rehearsal.aws import Amazon
+from orchestrator.rehearsal.azure import AzureCloud
 from orchestrator.rehearsal.function_url import FunctionHost
 from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.google_identity import Identity, MetadataServer
+from orchestrator.rehearsal.google_projects import caller_of
 from orchestrator.rehearsal.provider import StandInProvider, serve
 from orchestrator.rehearsal.sample import PublicTables
 from orchestrator.stop import Stop
 from stacks.naming import Names, new_run_id
+from tests.rehearsal.compute_clouds import ComputeClouds, Data
 
 # Pulumi's provider SDK and Google's grpc_status both register the protocol buffer google.rpc.Status, and one process
 # takes only one. Our Google clients speak REST: google.api_core does without grpc_status, and warns once.
@@ -46,6 +54,14 @@ sys.modules["grpc_status"] = None  # type: ignore[assignment]
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ImportWarning)
     import google.api_core.exceptions  # noqa: F401
+
+# google-auth looks for its metadata server when it is imported: there is one for the whole session, set before.
+GOOGLE_PROJECT = "rehearsal-project"
+GOOGLE = Identity()
+METADATA = MetadataServer(GOOGLE, caller_of(GOOGLE_PROJECT))
+atexit.register(METADATA.close)
+assert "google.auth" not in sys.modules
+os.environ.update(METADATA.environment)
 
 REGION = "us-east-1"
 LOGGING = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
@@ -73,9 +89,20 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def packed(session_folder: Path) -> Package:
-    here = Target(f"{sys.version_info.major}.{sys.version_info.minor}", None)
-    return package.build(here, trim="safe", cache=session_folder / "packages", progress=lambda _: None)
+def pack(session_folder: Path) -> Callable[[Layout], Package]:
+    """Builds the function's package as a cloud wants it, for this machine; the second time it is there already."""
+
+    def build(layout: Layout) -> Package:
+        here = Target("", None, layout).on_this_machine()
+        return package.build(here, trim="safe", cache=session_folder / "packages", progress=lambda _: None)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def packed(pack: Callable[[Layout], Package]) -> Package:
+    """For Lambda."""
+    return pack(aws.LAYOUT)
 
 
 @pytest.fixture(scope="session")
@@ -203,26 +230,44 @@ def refused(new_stack: Callable[[], Stack]) -> Callable[[Callable[[], None]], st
 @pytest.fixture
 def start_google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., GoogleCloud]]:
     """Starts a Google Cloud with the project "rehearsal-project", and points the environment at it."""
-    servers: list[BaseWSGIServer] = []
+    started: list[GoogleCloud] = []
+    (tmp_path / "gcloud").mkdir()
 
     def start(source: str | None = None, *, part_bytes: int = 1_000_000_000) -> GoogleCloud:
-        google = GoogleCloud(PublicTables.from_source(source), project="rehearsal-project", part_bytes=part_bytes)
-        server = make_server("127.0.0.1", 0, google.app, threaded=True)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.port}"
-        credentials = tmp_path / f"google-credentials-{len(servers)}.json"
-        google.write_credentials(credentials, endpoint)
-        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", endpoint)
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", endpoint)
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", google.project)
+        google = GoogleCloud(
+            PublicTables.from_source(source),
+            project=GOOGLE_PROJECT,
+            identity=GOOGLE,
+            folder=tmp_path / f"google-{len(started)}",
+            part_bytes=part_bytes,
+        )
+        started.append(google)
+        for name, value in google.variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))  # Nobody is logged in.
+        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
         return google
 
     yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    for google in started:
+        google.stop()
+
+
+@pytest.fixture
+def provide_google(
+    *,
+    in_force: None,  # noqa: ARG001 - its variable is replaced
+    serve_provider: Callable[[Provider], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[GoogleCloud], None]:
+    """Lets the engine's Google provider work on a Google Cloud."""
+
+    def provide(google: GoogleCloud) -> None:
+        types = gcp_resources.resources(google) | gcp_compute_resources.resources(google)
+        port = serve_provider(StandInProvider(types, gcp_resources.CONFIGURATION))
+        monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"gcp:{port}")
+
+    return provide
 
 
 @pytest.fixture
@@ -245,8 +290,46 @@ def make_bucket() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def make_service(make_bucket: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Makes the Cloud Run service "hop", from a program's text, as the compute stack does, but for what is given."""
+
+    def make(
+        google: GoogleCloud,
+        program: str = "",
+        *,
+        name: str = "hop",
+        region: str = "us-central1",
+        service: dict[str, Any] | None = None,
+        template: dict[str, Any] | None = None,
+        container: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        if not google.storage.list_buckets(google.project, "hop-source"):
+            make_bucket(google, "hop-source")
+            google.access.create_account("hop-reader", description="", display_name="")
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as opened:
+            opened.writestr("main.py", textwrap.dedent(program))
+        google.storage.put_object("hop-source", "package.zip", archive.getvalue(), "application/zip")
+        made = {
+            "image": "scratch",
+            "baseImageUri": f"{region}-docker.pkg.dev/serverless-runtimes/google-22-full/runtimes/python313",
+            "sourceCode": {"cloudStorageSource": {"bucket": "hop-source", "object": "package.zip"}},
+            "command": ["python", "main.py"],
+            **(container or {}),
+        }
+        account = f"hop-reader@{google.project}.iam.gserviceaccount.com"
+        of_all = {"serviceAccount": account, "timeout": "20s", "containers": [made], **(template or {})}
+        resource = {"launchStage": "BETA", "template": of_all, **(service or {})}
+        return google.run.create_service(google.project, region, name, resource)
+
+    return make
+
+
+@pytest.fixture
 def call_google(start_google: Callable[..., GoogleCloud]) -> Callable[..., tuple[int, Any, Any]]:  # noqa: ARG001
     """Plain HTTP, signed with the credentials of the environment: status, content (JSON, if it is) and headers."""
+    from google.auth import default  # noqa: PLC0415 - not before the metadata server is there, see above
+    from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415
 
     def call(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
         credentials, _ = default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
@@ -310,3 +393,63 @@ def _without_chance(message: str) -> str:
     message = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", message)
     message = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", message)
     return re.sub(r"(?<=Duration: )[\d.]+|(?<=Used: )\d+", "N", message)
+
+
+# ---- Azure: each test its own
+
+
+@pytest.fixture
+def start_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], AzureCloud]]:
+    """Starts an Azure, and points the environment at it."""
+    started: list[AzureCloud] = []
+
+    def start() -> AzureCloud:
+        folder = tmp_path / f"azure-{len(started)}"
+        folder.mkdir()
+        started.append(AzureCloud(folder))
+        for name, value in started[-1].variables.items():
+            monkeypatch.setenv(name, value)
+        return started[-1]
+
+    yield start
+    for azure in started:
+        azure.stop()
+
+
+@pytest.fixture
+def provide_azure(
+    *,
+    in_force: None,  # noqa: ARG001 - its variable is replaced
+    serve_provider: Callable[[Provider], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[AzureCloud], None]:
+    """Lets the engine's Azure provider work on an Azure."""
+
+    def provide(azure: AzureCloud) -> None:
+        port = serve_provider(azure_provider.provider(azure))
+        monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"azure-native:{port}")
+
+    return provide
+
+
+# ---- the compute clouds, one beside the other
+
+
+@pytest.fixture
+def compute_clouds(
+    *,
+    in_force: None,  # noqa: ARG001 - AWS's client reads the environment when it is made
+    names: Names,
+    pack: Callable[[Layout], Package],
+    amazon: Amazon,
+    start_google: Callable[..., GoogleCloud],
+    provide_google: Callable[[GoogleCloud], None],
+    start_azure: Callable[[], AzureCloud],
+    provide_azure: Callable[[AzureCloud], None],
+    make_bucket: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> ComputeClouds:
+    """Makes the cases of the contract tests."""
+    google = start_google()
+    data = Data(google, make_bucket, names, tmp_path)
+    return ComputeClouds(names, data, pack, amazon, google, provide_google, start_azure, provide_azure)

@@ -342,15 +342,6 @@ def test_a_caller_must_say_who_it_is() -> None:
         assert (answer.status_code, answer.json()["error"]["message"]) == (401, message)
 
 
-@pytest.mark.usefixtures("google")
-def test_a_token_out_of_time(call_google: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = f"{API}/datasets"
-    assert call_google("GET", path)[0] == 200
-    monkeypatch.setattr("orchestrator.rehearsal.gcp.time.time", lambda: 4e9)
-    status, answer, _ = call_google("GET", path)
-    assert (status, answer["error"]["message"]) == (401, "Invalid Credentials: the token has expired")
-
-
 def test_jobs_run_side_by_side(client: bigquery.Client) -> None:
     found: dict[int, int] = {}
 

@@ -116,13 +116,34 @@ def test_the_default_run_draws_the_synthetic_sample_and_leaves_nothing(machine: 
     assert "\x1b" not in ended.stderr  # Not a terminal: plain lines.
 
 
-def test_the_noaa_reports_give_the_labs_headline(machine: Machine) -> None:
+@pytest.fixture(scope="session")
+def charts() -> set[str]:
+    """The hashes of the charts that the clouds drew of the same reports."""
+    return set()
+
+
+@pytest.mark.parametrize(
+    ("cloud", "created"),
+    [
+        (["compute.cloud=aws"], 10),
+        (["compute.cloud=azure"], 9),
+        (["compute.cloud=azure", "compute.plan=flex"], 9),
+        (["compute.cloud=gcp"], 7),
+    ],
+)
+def test_the_noaa_reports_give_the_labs_headline_on_every_cloud(
+    machine: Machine, cloud: list[str], created: int, charts: set[str]
+) -> None:
     if not NOAA.exists():
         pytest.skip("NOAA's storm reports are not here: set NOAA_PARQUET")
-    ended = machine.orchestrate("run", "--set", f"rehearsal.tables={NOAA}")
+    chosen = [word for setting in cloud for word in ("--set", setting)]
+    ended = machine.orchestrate("run", *chosen, "--set", f"rehearsal.tables={NOAA}")
     assert ended.returncode == 0, ended.stderr
     (folder,) = machine.results()
     result = result_of(folder)
+    assert result["resources"]["created"] == created
+    charts.add(result["chart_sha256"])
+    assert len(charts) == 1
     assert result["counts"] == MARCH
     assert result["rows"] == 27
     # 46 tables, at least 10 MB each.
@@ -140,8 +161,8 @@ def test_the_noaa_reports_give_the_labs_headline(machine: Machine) -> None:
             ["--set", "compute.cloud=ibm"],
             """\
             The settings (CHECKOUT/config/rehearsal.yaml and what overrides it) have 1 mistake
-              --set compute.cloud: expected "aws"; got "ibm"
-            To fix it: correct it; config/rehearsal.yaml is a complete example.
+              --set compute.cloud: expected "aws", "azure" or "gcp"; got "ibm"
+            To fix it: correct it; config/ has an example for each cloud.
             """,
         ),
         (
@@ -149,7 +170,7 @@ def test_the_noaa_reports_give_the_labs_headline(machine: Machine) -> None:
             """\
             CHECKOUT/config/nowhere.yaml does not exist
               It was to be the config.
-            To fix it: name a config that exists: CHECKOUT/config/aws.yaml is the nearest, DEFAULT is the default.
+            To fix it: name a config that exists: CHECKOUT/config/azure.yaml is the nearest, DEFAULT is the default.
             """,
         ),
         (
@@ -301,9 +322,12 @@ def test_a_signal_ends_the_run_and_leaves_nothing(
     assert_nothing_left(result)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_what_a_killed_run_left_is_recovered(machine: Machine, number: signal.Signals) -> None:
-    process = machine.start("run")
+@pytest.mark.parametrize(
+    ("number", "cloud"),
+    [(signal.SIGKILL, "aws"), (signal.SIGINT, "aws"), (signal.SIGKILL, "azure"), (signal.SIGKILL, "gcp")],
+)
+def test_what_a_killed_run_left_is_recovered(machine: Machine, number: signal.Signals, cloud: str) -> None:
+    process = machine.start("run", "--set", f"compute.cloud={cloud}")
     machine.wait_until(process, "function: started")
     process.send_signal(number)
     if number is signal.SIGINT:  # A second one leaves at once.

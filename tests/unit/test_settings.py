@@ -17,7 +17,7 @@ data: {project: my-project-123}
 compute: {cloud: aws}
 analysis: {query: q.sql, title: Hail}
 """
-FIX_ONE = "To fix it: correct it; config/rehearsal.yaml is a complete example."
+FIX_ONE = "To fix it: correct it; config/ has an example for each cloud."
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,140 @@
+"""What a run asks of Google Cloud's compute side besides its stack: may it run there, an ID token, the package."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.auth import exceptions
+from google.oauth2 import id_token
+
+from orchestrator.clouds.gcp_compute import LAYOUT, GoogleCompute
+from orchestrator.errors import UsageError
+from orchestrator.package import Layout, Package
+from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.settings import GcpCompute
+from stacks.naming import Names
+
+RESOLUTION = (
+    "To fix it: run `gcloud auth login` and `gcloud auth application-default login`, or use a service account; in CI "
+    "use workload identity with one."
+)
+
+
+@pytest.fixture
+def google(start_google: Callable[..., GoogleCloud]) -> GoogleCloud:
+    return start_google()
+
+
+@pytest.fixture
+def client(google: GoogleCloud, names: Names) -> Callable[..., GoogleCompute]:
+    def make(project: str = google.project, **settings: Any) -> GoogleCompute:
+        chosen = GcpCompute.model_validate({"cloud": "gcp"} | settings)
+        return GoogleCompute(chosen, names, project=project, title="Hail in March", source="a test")
+
+    return make
+
+
+def refusal(cloud: GoogleCompute) -> str:
+    with pytest.raises(UsageError) as raised:
+        cloud.preflight()
+    return str(raised.value)
+
+
+def test_another_project(client: Callable[..., GoogleCompute]) -> None:
+    assert refusal(client(project="somebody-elses")) == (
+        "Google Cloud does not accept the caller\n"
+        "  Permission denied on resource project somebody-elses. (403)\n"
+        "To fix it: check data.project (somebody-elses) and the caller's roles in it, then run again."
+    )
+
+
+def test_an_api_that_is_not_enabled(google: GoogleCloud, client: Callable[..., GoogleCompute]) -> None:
+    google.access.disabled = {"iam.googleapis.com"}
+    assert refusal(client()) == (
+        "An API is not enabled in the Google Cloud project rehearsal-project\n"
+        "  iam.googleapis.com\n"
+        "To fix it: run `gcloud services enable iam.googleapis.com --project rehearsal-project`."
+    )
+
+
+def test_cloud_run_itself_is_not_enabled(google: GoogleCloud, client: Callable[..., GoogleCompute]) -> None:
+    google.access.disabled = {"run.googleapis.com"}
+    assert refusal(client()).splitlines()[:2] == [
+        "An API is not enabled in the Google Cloud project rehearsal-project",
+        "  run.googleapis.com",
+    ]
+
+
+def test_a_region_that_cloud_run_does_not_have(client: Callable[..., GoogleCompute]) -> None:
+    said = refusal(client(region="us-centrall1"))
+    assert said.startswith("Cloud Run has no region us-centrall1\n  It has africa-south1, ")
+    assert said.endswith("\nTo fix it: set compute.region to us-central1, then run again.")
+
+
+def test_a_caller_who_may_not_delete(google: GoogleCloud, client: Callable[..., GoogleCompute]) -> None:
+    google.access.withheld = {"run.services.delete", "iam.serviceAccounts.delete"}
+    assert refusal(client()) == (
+        "The caller may not do in Google Cloud what a run needs, destroying included\n"
+        "  missing:\n"
+        "  run.services.delete\n"
+        "  iam.serviceAccounts.delete\n"
+        "To fix it: give the caller the roles roles/run.admin, roles/iam.serviceAccountAdmin, "
+        "roles/iam.serviceAccountUser and roles/storage.admin in the project rehearsal-project."
+    )
+
+
+# ---- a person's login, which google-auth cannot make an ID token of
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str | None], None]:
+    """Somebody who has logged in; the text is that of the gcloud on PATH."""
+
+    def log_in(gcloud: str | None) -> None:
+        def none(*_: object) -> None:
+            raise exceptions.DefaultCredentialsError("none")  # type: ignore[no-untyped-call]
+
+        monkeypatch.setattr(id_token, "fetch_id_token", none)
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        monkeypatch.setenv("PATH", str(folder))
+        if gcloud is not None:
+            (folder / "gcloud").write_text(f"#!/bin/sh\n{gcloud}\n")
+            (folder / "gcloud").chmod(0o700)
+
+    return log_in
+
+
+def test_gclouds_own_token_is_taken(client: Callable[..., GoogleCompute], person: Callable[[str], None]) -> None:
+    person('echo "token for $*"')
+    assert client()._id_token("https://hop") == "token for auth print-identity-token"
+    client().preflight()
+
+
+def test_no_gcloud(client: Callable[..., GoogleCompute], person: Callable[[None], None]) -> None:
+    person(None)
+    assert refusal(client()) == (
+        "These Google Cloud credentials cannot make an ID token, which the function asks for\n"
+        "  they are a person's login, and gcloud, which can make one for a person, is not on PATH.\n" + RESOLUTION
+    )
+
+
+def test_a_gcloud_that_nobody_has_logged_in_with(
+    client: Callable[..., GoogleCompute], person: Callable[[str], None]
+) -> None:
+    person("echo 'You do not currently have an active account selected.' >&2; exit 1")
+    assert refusal(client()) == (
+        "gcloud gave no ID token\n  You do not currently have an active account selected.\n" + RESOLUTION
+    )
+
+
+def test_the_package_is_one_zip_with_the_libraries_in_a_folder(pack: Callable[[Layout], Package]) -> None:
+    packed = pack(LAYOUT)
+    assert packed.layer is None
+    with zipfile.ZipFile(packed.function.path) as archive:
+        names = archive.namelist()
+    assert {"gcp_main.py", "analysis.py", "chart.py"} <= set(names)
+    for module in ("functions_framework", "google/cloud/storage", "pandas"):
+        assert f"libraries/{module}/__init__.py" in names
