@@ -13,12 +13,9 @@ import functions_framework
 import google.auth
 from flask import Request, Response
 from google.api_core.exceptions import Forbidden
-from google.api_core.retry import Retry, if_exception_type
 from google.cloud import storage  # type: ignore[attr-defined]
 
-# A permission given a moment ago takes seconds, at worst minutes, to be known:
-# https://cloud.google.com/iam/docs/access-change-propagation
-_GRANTED_SOON = Retry(predicate=if_exception_type(Forbidden), initial=1.0, maximum=5.0, timeout=120.0)
+_TRY_AGAIN_SECONDS = "1"
 
 
 @functions_framework.http
@@ -27,9 +24,13 @@ def hail(request: Request) -> Response:
     try:
         csv = _fetch(request.args["bucket"], request.args.getlist("object"))
         content_type, body = chart.respond(csv, accept=request.headers.get("accept", ""))
+    except Forbidden as error:
+        # A permission given a moment ago takes seconds, at worst minutes, to be known:
+        # https://cloud.google.com/iam/docs/access-change-propagation
+        soon = {"Retry-After": _TRY_AGAIN_SECONDS}
+        return Response(str(error), HTTPStatus.SERVICE_UNAVAILABLE, soon, mimetype="text/plain")
     except Exception:  # noqa: BLE001 - a user's own analysis may raise anything
-        text = traceback.format_exc()
-        return Response(text, status=HTTPStatus.INTERNAL_SERVER_ERROR, mimetype="text/plain")
+        return Response(traceback.format_exc(), HTTPStatus.INTERNAL_SERVER_ERROR, mimetype="text/plain")
     return Response(body, content_type=content_type)
 
 
@@ -39,5 +40,5 @@ def _fetch(bucket: str, names: list[str]) -> bytes:
     # With STORAGE_EMULATOR_HOST the client would go without credentials, unless it is given them.
     options = {"universe_domain": credentials.universe_domain}
     client = storage.Client(project, credentials, client_options=options)
-    parts: list[bytes] = [_GRANTED_SOON(client.bucket(bucket).blob(name).download_as_bytes)() for name in names]
+    parts: list[bytes] = [client.bucket(bucket).blob(name).download_as_bytes() for name in names]
     return parts[0] + b"".join(part.partition(b"\n")[2] for part in parts[1:])

@@ -20,7 +20,10 @@ from orchestrator.report import Resources, Result
 from orchestrator.settings import Settings
 from stacks.naming import Names
 
-_SDKS = ("pulumi", "pulumi-aws", "pulumi-gcp", "boto3", "google-cloud-bigquery", "google-cloud-storage")
+_SDKS = (
+    *("pulumi", "pulumi-aws", "pulumi-azure-native", "pulumi-gcp"),
+    *("azure-identity", "azure-mgmt-resource", "boto3", "google-cloud-bigquery", "google-cloud-storage"),
+)
 Status = Literal["done", "failed", "refused", "interrupted", "resources remain"]
 
 

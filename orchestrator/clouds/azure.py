@@ -47,7 +47,7 @@ _WEB_API, _STORAGE_API, _PERMISSIONS_API = "2024-11-01", "2024-01-01", "2022-04-
 _SKUS = {"consumption": "Y1", "flex": "FC1"}
 # A new app's host needs a while until it has mounted its package and knows its functions and keys; until then its front
 # end answers these.
-_READY_SECONDS, _ASK_AGAIN_SECONDS = 180.0, 0.25
+_READY_SECONDS, _ASK_AGAIN_SECONDS = 120.0, 0.25
 _NOT_READY = frozenset({400, 404, 409, 429, 500, 502, 503})
 _NO_FUNCTION_YET = frozenset({404, 502, 503})
 _DELETE_SECONDS = 600

@@ -59,7 +59,7 @@ _ENDPOINTS = {
     "services": ("GOOGLE_SERVICE_USAGE_CUSTOM_ENDPOINT", "https://serviceusage.googleapis.com/v1/"),
 }
 _CALL_SECONDS = 30
-_DELETE_SECONDS, _ASK_AGAIN_SECONDS = 120.0, 0.25
+_DELETE_SECONDS, _PERMISSION_SECONDS, _ASK_AGAIN_SECONDS = 120.0, 180.0, 0.25
 _NOT_FOUND = 404
 _BAD = 400
 
@@ -162,11 +162,15 @@ class GoogleCompute:
         return cost.cloud_run_usd(self._settings.memory_mib, self._settings.timeout)
 
     def invoke(self, function: ComputeOutputs, package: Package) -> Answer:  # noqa: ARG002 - the stack brought it
-        """One GET of the service with an ID token for it."""
-        service = urlsplit(function.url)
-        token = self._id_token(f"{service.scheme}://{service.netloc}")
-        response = get(function.url, {"Authorization": f"Bearer {token}"}, timeout=self._settings.timeout)
-        return checked(response.status_code, response.content)
+        """One GET of the service with an ID token for it; again while its permission to read is not known yet."""
+        service, deadline = urlsplit(function.url), time.monotonic() + _PERMISSION_SECONDS
+        headers = {"Authorization": f"Bearer {self._id_token(f'{service.scheme}://{service.netloc}')}"}
+        while True:
+            response = get(function.url, headers, timeout=self._settings.timeout)
+            # The function's own 503 says when to try again, Cloud Run's does not.
+            if "Retry-After" not in response.headers or time.monotonic() > deadline:
+                return checked(response.status_code, response.content)
+            time.sleep(_ASK_AGAIN_SECONDS)
 
     def _id_token(self, audience: str) -> str:
         """A token that says who calls. A person's login cannot make one for an audience; gcloud's own is taken as well.

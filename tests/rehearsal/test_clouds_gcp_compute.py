@@ -1,7 +1,7 @@
 """What a run asks of Google Cloud's compute side besides its stack: may it run there, an ID token, the package."""
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,17 @@ import pytest
 from google.auth import exceptions
 from google.oauth2 import id_token
 
+from orchestrator.clouds import gcp_compute as module
 from orchestrator.clouds.gcp_compute import LAYOUT, GoogleCompute
+from orchestrator.clouds.invocation import FunctionError
 from orchestrator.errors import UsageError
 from orchestrator.package import Layout, Package
 from orchestrator.rehearsal.gcp import GoogleCloud
 from orchestrator.settings import GcpCompute
+from stacks.contracts import ComputeOutputs
 from stacks.naming import Names
+from tests.rehearsal.compute_clouds import Case, ComputeClouds
+from tests.rehearsal.test_compute_contract import ROWS, Up
 
 RESOLUTION = (
     "To fix it: run `gcloud auth login` and `gcloud auth application-default login`, or use a service account; in CI "
@@ -136,5 +141,47 @@ def test_the_package_is_one_zip_with_the_libraries_in_a_folder(pack: Callable[[L
     with zipfile.ZipFile(packed.function.path) as archive:
         names = archive.namelist()
     assert {"gcp_main.py", "analysis.py", "chart.py"} <= set(names)
-    for module in ("functions_framework", "google/cloud/storage", "pandas"):
-        assert f"libraries/{module}/__init__.py" in names
+    for library in ("functions_framework", "google/cloud/storage", "pandas"):
+        assert f"libraries/{library}/__init__.py" in names
+
+
+# ---- a permission that is not known yet
+
+
+@pytest.fixture
+def up(compute_clouds: ComputeClouds, new_stack: Callable[[], Any]) -> Iterator[tuple[Case, ComputeOutputs, Any]]:
+    """A service that is up; what takes away and gives back its account's permission."""
+    case = compute_clouds.case("gcp")
+    case.data.extract(ROWS)
+    stack = Up(new_stack(), case)
+    stack.wait()
+    yield case, stack.outputs.result(0), compute_clouds.google.storage
+    stack.stack.destroy(lambda _: None)
+
+
+def test_a_permission_that_comes_to_be_known_is_waited_for(
+    up: tuple[Case, ComputeOutputs, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, function, storage = up
+    refused = []
+    allowed = storage.allows
+
+    def not_yet(*arguments: Any) -> bool:
+        refused.append(arguments)
+        return len(refused) > 2 and allowed(*arguments)
+
+    monkeypatch.setattr(storage, "allows", not_yet)
+    assert case.cloud.invoke(function, case.package).rows == 3
+    assert len(refused) == 3
+
+
+def test_a_permission_that_never_comes_is_told(
+    up: tuple[Case, ComputeOutputs, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, function, storage = up
+    monkeypatch.setattr(storage, "allows", lambda *_: False)
+    monkeypatch.setattr(module, "_PERMISSION_SECONDS", 0.0)
+    with pytest.raises(FunctionError) as raised:
+        case.cloud.invoke(function, case.package)
+    assert raised.value.brief == "The function answered 503"
+    assert "does not have storage.objects.get access" in str(raised.value.details)

@@ -1,0 +1,85 @@
+"""Azure's handler with the real azure-functions: a blob served on loopback, whoever serves it."""
+
+import json
+from collections.abc import Iterator
+
+import function_app
+import pytest
+from azure.functions import HttpRequest, HttpResponse
+
+from orchestrator.rehearsal.front_door import Answer, Listener, Request
+
+(FUNCTION,) = function_app.app.get_functions()  # It can be asked once only.
+CSV = b"event_begin_time,magnitude,month\n1993-03-25T16:10:00,1.75,3\n1985-03-04T17:00:00,,3\n"
+
+
+@pytest.fixture
+def blob(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Answer]]:
+    """What a GET of the blob is answered."""
+    answers = {"now": Answer(200, {"Content-Type": "text/csv"}, CSV)}
+    asked: list[Request] = []
+
+    def answer(request: Request) -> Answer:
+        asked.append(request)
+        return answers["now"]
+
+    listener = Listener(answer)
+    monkeypatch.setenv("DATA_URL", f"{listener.url}/account/data/extract.csv?sig=SECRET")
+    monkeypatch.setenv("CHART_TITLE", "Hail in March")
+    monkeypatch.setenv("CHART_SOURCE", "a test")
+    yield answers
+    assert {request.url.partition("?")[2] for request in asked} <= {"sig=SECRET"}
+    listener.close()
+
+
+def ask(accept: str | None) -> HttpResponse:
+    headers = {"Accept": accept} if accept else {}
+    answer = FUNCTION.get_user_function()(HttpRequest("GET", "https://hop/api/hail", headers=headers, body=b""))
+    assert isinstance(answer, HttpResponse)
+    return answer
+
+
+def test_one_function_with_a_key_on_the_route_that_the_stack_calls() -> None:
+    binding = json.loads(FUNCTION.get_raw_bindings()[0])
+    assert (FUNCTION.get_function_name(), binding["route"]) == ("hail", "hail")
+    assert (binding["authLevel"], binding["methods"]) == ("FUNCTION", ["GET"])
+
+
+def test_json(blob: dict[str, Answer]) -> None:  # noqa: ARG001 - it is served
+    answer = ask("application/json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    said = json.loads(answer.get_body())
+    assert (said["counts"], said["rows"]) == ({"4": 1, "25": 1}, 2)
+    assert said["chart_png"].startswith("iVBOR")
+
+
+def test_a_page_for_a_browser(blob: dict[str, Answer]) -> None:  # noqa: ARG001 - it is served
+    answer = ask(None)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert b"<title>Hail in March</title>" in answer.get_body()
+
+
+def test_a_blob_that_may_not_be_read_is_told_without_the_signature(blob: dict[str, Answer]) -> None:
+    blob["now"] = Answer(403, {}, b"<Error/>")
+    answer = ask("application/json")
+    assert (answer.status_code, answer.mimetype) == (500, "text/plain")
+    text = answer.get_body().decode()
+    assert text.rstrip().endswith("/account/data/extract.csv: 403 Forbidden")
+    assert "SECRET" not in text
+
+
+def test_a_csv_that_cannot_be_read_is_told(blob: dict[str, Answer]) -> None:
+    blob["now"] = Answer(200, {}, b"state\nTexas\n")
+    answer = ask("application/json")
+    assert answer.status_code == 500
+    assert (
+        answer.get_body()
+        .decode()
+        .rstrip()
+        .endswith("ValueError: the CSV lacks the columns event_begin_time, magnitude, month; it has state")
+    )
+
+
+def test_a_setting_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATA_URL", raising=False)
+    assert "the environment variable DATA_URL is not set" in ask(None).get_body().decode()

@@ -1,0 +1,81 @@
+"""Google's handler with the real Functions Framework and Cloud Storage's real client, against the stand-in."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from functions_framework import create_app
+
+from orchestrator.package import FUNCTION_CODE
+from orchestrator.rehearsal.gcp import GoogleCloud
+
+HEADER, ONE, OTHER = b"event_begin_time,magnitude,month\n", b"1993-03-25T16:10:00,1.75,3\n", b"1985-03-04T17:00:00,,3\n"
+
+
+@pytest.fixture
+def google(start_google: Callable[..., GoogleCloud], make_bucket: Callable[..., Any]) -> GoogleCloud:
+    google = start_google()
+    make_bucket(google, "hop-data")
+    return google
+
+
+@pytest.fixture
+def function(google: GoogleCloud, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:  # noqa: ARG001 - it is asked
+    monkeypatch.setenv("CHART_TITLE", "Hail in March")
+    monkeypatch.setenv("CHART_SOURCE", "a test")
+    app = create_app("hail", str(FUNCTION_CODE / "gcp_main.py"))  # type: ignore[no-untyped-call]
+    client: FlaskClient = app.test_client()
+    return client
+
+
+def put(google: GoogleCloud, name: str, content: bytes) -> None:
+    google.storage.put_object("hop-data", name, content, "text/csv")
+
+
+def test_json(google: GoogleCloud, function: FlaskClient) -> None:
+    put(google, "extract.csv", HEADER + ONE + OTHER)
+    answer = function.get("/?bucket=hop-data&object=extract.csv", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    said = json.loads(answer.data)
+    assert (said["counts"], said["rows"]) == ({"4": 1, "25": 1}, 2)
+    assert said["chart_png"].startswith("iVBOR")
+
+
+def test_the_parts_of_a_large_extract_are_one_csv(google: GoogleCloud, function: FlaskClient) -> None:
+    put(google, "extract-0.csv", HEADER + ONE)
+    put(google, "extract-1.csv", HEADER + OTHER)
+    answer = function.get(
+        "/?bucket=hop-data&object=extract-0.csv&object=extract-1.csv", headers={"Accept": "application/json"}
+    )
+    assert json.loads(answer.data)["rows"] == 2
+
+
+def test_a_page_for_a_browser(google: GoogleCloud, function: FlaskClient) -> None:
+    put(google, "extract.csv", HEADER + ONE)
+    answer = function.get("/?bucket=hop-data&object=extract.csv")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert b"<title>Hail in March</title>" in answer.data
+
+
+def test_a_permission_that_is_not_known_yet(
+    google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(google.access, "withheld", {"storage.objects.get"})
+    answer = function.get("/?bucket=hop-data&object=extract.csv")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert b"storage.objects.get" in answer.data
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("bucket=hop-data&object=other.csv", "No such object: hop-data/other.csv"),
+        ("object=extract.csv", "BadRequestKeyError"),
+    ],
+)
+def test_what_went_wrong_is_told(function: FlaskClient, query: str, said: str) -> None:
+    answer = function.get(f"/?{query}")
+    assert (answer.status_code, answer.mimetype) == (500, "text/plain")
+    assert said in answer.data.decode()
