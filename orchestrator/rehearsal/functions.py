@@ -172,7 +172,8 @@ class _FunctionLog:
     def add(self, line: str) -> None:
         """Keep a line until ``flush``."""
         with self._lock:
-            self._lines.append({"timestamp": int(time.time() * 1000), "message": line})
+            # An event is never empty: an empty line is its end alone.
+            self._lines.append({"timestamp": int(time.time() * 1000), "message": line or "\n"})
 
     def flush(self) -> None:
         """Write what was kept."""

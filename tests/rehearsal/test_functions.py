@@ -163,6 +163,17 @@ def test_cold_then_warm(start: Callable[..., Instance]) -> None:
     assert 0 < first[4] <= 10_000
 
 
+def test_an_empty_line_is_in_the_log(start: Callable[..., Instance], log: Callable[[str], list[str]]) -> None:
+    instance = start(
+        """
+        def handler(event, context):
+            print("one\\n\\ntwo")
+        """
+    )
+    ask(instance)
+    assert log(instance._name)[1:4] == ["one", "\n", "two"]
+
+
 def test_an_exception_is_in_the_log(start: Callable[..., Instance], log: Callable[[str], list[str]]) -> None:
     instance = start(
         """
