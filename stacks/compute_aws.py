@@ -4,14 +4,14 @@ Data bucket, data object (the extract from Google Cloud), policy document, role,
 function URL. No public access, no managed policy: the role may read one object and write one log.
 """
 
-import asyncio
 import json
 from concurrent.futures import Future
 
 import pulumi
 import pulumi_aws as aws
 
-from stacks.contracts import AwsComputeInputs, ComputeOutputs, ExtractFile
+from stacks import live
+from stacks.contracts import AwsComputeInputs, ComputeOutputs
 
 DATA_KEY = "extract.csv"
 # Lambda takes zips above this from S3 only (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
@@ -34,7 +34,7 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     # only then is it in the state when objects that we did not declare must go too.
     bucket = aws.s3.Bucket("data", bucket=f"{name}-data", force_destroy=True, opts=options)
 
-    extract: pulumi.Output[ExtractFile] = pulumi.Output.from_input(_arrived(inputs.extract))
+    extract = live.output(inputs.extract)
     data = aws.s3.BucketObjectv2(
         "extract",
         bucket=bucket.bucket,
@@ -93,10 +93,6 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     ready.apply(lambda made: outputs.set_result(ComputeOutputs(function=made[0], url=made[1])))
     pulumi.export("function", function.name)
     pulumi.export("url", url.function_url)
-
-
-async def _arrived(future: Future[ExtractFile]) -> ExtractFile:
-    return await asyncio.wrap_future(future)
 
 
 def _permissions(bucket: aws.s3.Bucket, logs: aws.cloudwatch.LogGroup) -> pulumi.Output[str]:

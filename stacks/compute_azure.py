@@ -5,7 +5,6 @@ Insights, which makes an alert rule and an action group behind our back. Nothing
 the blobs a signature (SAS) that is for one blob, for reading, and ends with the run.
 """
 
-import asyncio
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 import pulumi
 from pulumi_azure_native import Provider, resources, storage, web
 
-from stacks.contracts import AzureComputeInputs, ComputeOutputs, ExtractFile
+from stacks import live
+from stacks.contracts import AzureComputeInputs, ComputeOutputs
 
 DATA_BLOB = "extract.csv"
 PACKAGE_BLOB = "package.zip"
@@ -46,7 +46,7 @@ def program(inputs: AzureComputeInputs, outputs: Future[ComputeOutputs]) -> None
     )
     options = pulumi.ResourceOptions(provider=azure, deleted_with=group)
     files = _files(inputs, group, options)
-    extract: pulumi.Output[ExtractFile] = pulumi.Output.from_input(_arrived(inputs.extract))
+    extract = live.output(inputs.extract)
     data = files.blob("extract", DATA_BLOB, extract.apply(lambda file: pulumi.FileAsset(str(file.path))), "text/csv")
     make = _consumption_app if inputs.plan == "consumption" else _flex_app
     app = make(inputs, group, files, options)
@@ -55,10 +55,6 @@ def program(inputs: AzureComputeInputs, outputs: Future[ComputeOutputs]) -> None
     ready.apply(lambda made: outputs.set_result(ComputeOutputs(function=made[0], url=f"https://{made[1]}/{ROUTE}")))
     pulumi.export("function", app.name)
     pulumi.export("url", pulumi.Output.concat("https://", app.default_host_name, "/", ROUTE))
-
-
-async def _arrived(future: Future[ExtractFile]) -> ExtractFile:
-    return await asyncio.wrap_future(future)
 
 
 @dataclass(frozen=True)
@@ -162,7 +158,7 @@ def _consumption_app(
     return web.WebApp(
         "app",
         **_app(inputs, group, options),
-        site_config=web.SiteConfigArgs(
+        site_config=web.SiteConfigArgsDict(
             linux_fx_version=f"PYTHON|{inputs.python}",
             app_settings=_pairs(settings),
             min_tls_version=web.SupportedTlsVersions.SUPPORTED_TLS_VERSIONS_1_2,
@@ -198,10 +194,11 @@ def _flex_app(
                 )
             ),
         ),
-        site_config=web.SiteConfigArgs(
+        # Not SiteConfigArgs, which sends a .NET version of its own accord: flex refuses that, as it does ftps_state.
+        # https://github.com/pulumi/pulumi-azure-native/issues/4168
+        site_config=web.SiteConfigArgsDict(
             app_settings=_pairs(settings | {_FLEX_STORAGE: settings["AzureWebJobsStorage"]}),
             min_tls_version=web.SupportedTlsVersions.SUPPORTED_TLS_VERSIONS_1_2,
-            ftps_state=web.FtpsState.DISABLED,
         ),
         opts=options,
     )
@@ -244,5 +241,5 @@ def _app(inputs: AzureComputeInputs, group: resources.ResourceGroup, options: pu
     }
 
 
-def _pairs(settings: dict[str, pulumi.Input[str]]) -> list[web.NameValuePairArgs]:
-    return [web.NameValuePairArgs(name=name, value=value) for name, value in settings.items()]
+def _pairs(settings: dict[str, pulumi.Input[str]]) -> list[web.NameValuePairArgsDict]:
+    return [web.NameValuePairArgsDict(name=name, value=value) for name, value in settings.items()]

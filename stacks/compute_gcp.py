@@ -7,17 +7,16 @@ A service of a zip and a base image is up in seconds. A Cloud Function would be 
 buckets (``gcf-*``) and a registry behind.
 """
 
-import asyncio
 from concurrent.futures import Future
-from typing import TypeVar
 from urllib.parse import urlencode
 
 import pulumi
 import pulumi_gcp as gcp
 
-from stacks.contracts import EXTRACT_PREFIX, ComputeOutputs, DataOutputs, ExtractFile, GcpComputeInputs
+from stacks import live
+from stacks.contracts import EXTRACT_PREFIX, ComputeOutputs, ExtractFile, GcpComputeInputs
+from stacks.gcp_bucket import private_bucket
 
-T = TypeVar("T")
 _PACKAGE = "package.zip"
 
 
@@ -30,22 +29,7 @@ def program(inputs: GcpComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     identity = gcp.serviceaccount.Account(
         "identity", account_id=name, description=f"expires {inputs.names.expires:%Y-%m-%dT%H:%M:%SZ}", opts=options
     )
-    bucket = gcp.storage.Bucket(
-        "source",
-        name=f"{name}-source",
-        location=inputs.region.upper(),
-        force_destroy=True,
-        uniform_bucket_level_access=True,
-        public_access_prevention="enforced",
-        soft_delete_policy=gcp.storage.BucketSoftDeletePolicyArgs(retention_duration_seconds=0),
-        lifecycle_rules=[
-            gcp.storage.BucketLifecycleRuleArgs(
-                action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
-                condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=1),
-            )
-        ],
-        opts=options,
-    )
+    bucket = private_bucket("source", name=f"{name}-source", location=inputs.region.upper(), opts=options)
     package = gcp.storage.BucketObject(
         "package",
         bucket=bucket.name,
@@ -54,8 +38,7 @@ def program(inputs: GcpComputeInputs, outputs: Future[ComputeOutputs]) -> None:
         content_type="application/zip",
         opts=options,
     )
-    made: pulumi.Output[DataOutputs] = pulumi.Output.from_input(_arrived(inputs.data.made))
-    data_bucket = made.apply(lambda outputs: outputs.bucket)
+    data_bucket = live.output(inputs.data.made).apply(lambda made: made.bucket)
     permission = gcp.storage.BucketIAMMember(
         "permission",
         bucket=data_bucket,
@@ -71,7 +54,7 @@ def program(inputs: GcpComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     )
     service = _service(inputs, identity, bucket, package, options)
 
-    extract: pulumi.Output[ExtractFile] = pulumi.Output.from_input(_arrived(inputs.data.extract))
+    extract = live.output(inputs.data.extract)
     # The permission is only waited for: without it the function answers, but with an error.
     ready = pulumi.Output.all(service.name, service.uri, data_bucket, extract, permission.id)
     ready.apply(
@@ -135,7 +118,3 @@ def _service(
 def _where(bucket: str, extract: ExtractFile) -> str:
     """Where the function finds the extract, as its query string: the service is up before anyone knows."""
     return urlencode([("bucket", bucket), *(("object", name) for name in extract.objects)])
-
-
-async def _arrived(future: Future[T]) -> T:
-    return await asyncio.wrap_future(future)

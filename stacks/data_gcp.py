@@ -11,6 +11,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from stacks.contracts import DataInputs, DataOutputs
+from stacks.gcp_bucket import private_bucket
 
 _HOUR_MS = 3_600_000
 
@@ -28,25 +29,7 @@ def program(inputs: DataInputs, outputs: Future[DataOutputs]) -> None:
         default_table_expiration_ms=_HOUR_MS,
         opts=options,
     )
-    bucket = gcp.storage.Bucket(
-        "extract",
-        name=f"{inputs.names.prefix}-extract",
-        location=inputs.location,
-        force_destroy=True,
-        uniform_bucket_level_access=True,
-        public_access_prevention="enforced",
-        # Soft delete is on by default and bills seven days of every deleted object; it cannot be undone later
-        # (https://cloud.google.com/storage/docs/soft-delete).
-        soft_delete_policy=gcp.storage.BucketSoftDeletePolicyArgs(retention_duration_seconds=0),
-        # The fuse of a run that never came back: objects go after a day, without us.
-        lifecycle_rules=[
-            gcp.storage.BucketLifecycleRuleArgs(
-                action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
-                condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=1),
-            )
-        ],
-        opts=options,
-    )
+    bucket = private_bucket("extract", name=f"{inputs.names.prefix}-extract", location=inputs.location, opts=options)
     pulumi.Output.all(dataset.dataset_id, bucket.name).apply(lambda made: outputs.set_result(DataOutputs(*made)))
     pulumi.export("dataset", dataset.dataset_id)
     pulumi.export("bucket", bucket.name)

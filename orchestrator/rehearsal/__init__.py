@@ -21,14 +21,17 @@ from urllib.parse import urlsplit
 
 from orchestrator.clouds import Environment
 from orchestrator.errors import OrchestratorError, UsageError
-from orchestrator.package import Target
 
 READY = "environment.json"
 """Written into the folder once the clouds answer."""
 _READY_SECONDS = 60
 _POLL_SECONDS = 0.02
 # The caller's own accounts, endpoints and proxies must not leak into a rehearsal: nothing leaves the machine.
-_STEERS = re.compile(r"(AWS|AMAZON|GOOGLE|CLOUDSDK|GCLOUD|GCE|BIGQUERY|STORAGE|GRPC)_.*|.*_proxy", re.IGNORECASE)
+_STEERS = re.compile(
+    r"(AWS|AMAZON|GOOGLE|CLOUDSDK|GCLOUD|GCE|BIGQUERY|STORAGE|GRPC|AZURE|ARM|MSI|IDENTITY|IMDS|MSAL)_.*"
+    r"|NO_GCE_CHECK|.*_proxy",
+    re.IGNORECASE,
+)
 _FIXED = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
 
 
@@ -110,7 +113,7 @@ def _environment(said: dict[str, Any]) -> Environment:
     return Environment(
         variables=dict.fromkeys(filter(_STEERS.match, os.environ)) | _FIXED | said["variables"],
         data_source=f"{said['data_source']}, in rehearsal",
-        function_target=Target(python=f"{sys.version_info.major}.{sys.version_info.minor}", platform=None),
+        functions_run_here=True,
     )
 
 

@@ -11,16 +11,23 @@ import json
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
-from werkzeug.serving import make_server
-
 from orchestrator.errors import OrchestratorError
-from orchestrator.rehearsal import READY, aws_functions, aws_resources, gcp_resources
+from orchestrator.rehearsal import (
+    READY,
+    aws_functions,
+    aws_resources,
+    azure_provider,
+    gcp_compute_resources,
+    gcp_resources,
+)
 from orchestrator.rehearsal.aws import Amazon
+from orchestrator.rehearsal.azure import AzureCloud
 from orchestrator.rehearsal.function_url import FunctionHost
 from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.google_identity import Identity, MetadataServer
+from orchestrator.rehearsal.google_projects import caller_of
 from orchestrator.rehearsal.provider import StandInProvider, serve
 from orchestrator.rehearsal.sample import PublicTables
 
@@ -30,30 +37,31 @@ _IDLE_SECONDS = 30 * 60
 async def main(folder: Path, project: str, tables: str | None) -> None:
     """Serve until SIGTERM, or for half an hour after the run is gone."""
     public = PublicTables.from_source(tables)
-    google, amazon = GoogleCloud(public, project=project), Amazon()
+    amazon, identity = Amazon(), Identity()
+    metadata = MetadataServer(identity, caller_of(project))
+    google = GoogleCloud(public, project=project, identity=identity, folder=folder / "cloud-run")
+    (folder / "gcloud").mkdir()
     functions = FunctionHost(amazon, folder / "functions")
-    google_server = make_server("127.0.0.1", 0, google.app, threaded=True)
-    threading.Thread(target=google_server.serve_forever, daemon=True).start()
-    google_endpoint = f"http://127.0.0.1:{google_server.port}"
-    google.write_credentials(folder / "google-credentials.json", google_endpoint)
     aws_types = aws_resources.resources(amazon) | aws_functions.resources(amazon, functions)
     aws_server, aws_port = await serve(StandInProvider(aws_types, aws_resources.CONFIGURATION))
-    gcp_types = gcp_resources.resources(google)
+    gcp_types = gcp_resources.resources(google) | gcp_compute_resources.resources(google)
     gcp_server, gcp_port = await serve(StandInProvider(gcp_types, gcp_resources.CONFIGURATION))
+    azure = AzureCloud(folder / "azure")
+    azure_server, azure_port = await serve(azure_provider.provider(azure))
     _announce(
         folder,
         {
             "pid": os.getpid(),
             "data_source": public.label,
             "variables": {
-                "PULUMI_DEBUG_PROVIDERS": f"aws:{aws_port},gcp:{gcp_port}",
+                "PULUMI_DEBUG_PROVIDERS": f"aws:{aws_port},azure-native:{azure_port},gcp:{gcp_port}",
                 "AWS_ENDPOINT_URL": amazon.endpoint,
                 "AWS_ACCESS_KEY_ID": amazon.caller.key_id,
                 "AWS_SECRET_ACCESS_KEY": amazon.caller.secret,
-                "BIGQUERY_EMULATOR_HOST": google_endpoint,
-                "STORAGE_EMULATOR_HOST": google_endpoint,
-                "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "google-credentials.json"),
-                "GOOGLE_CLOUD_PROJECT": project,
+                **azure.variables,
+                **google.variables,
+                **metadata.environment,
+                "CLOUDSDK_CONFIG": str(folder / "gcloud"),  # Where nobody has logged in with gcloud.
             },
         },
     )
@@ -67,9 +75,11 @@ async def main(folder: Path, project: str, tables: str | None) -> None:
     if not told.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(told.wait(), _IDLE_SECONDS)
-    await asyncio.gather(aws_server.stop(0), gcp_server.stop(0))
+    await asyncio.gather(aws_server.stop(0), azure_server.stop(0), gcp_server.stop(0))
     functions.stop()
-    google_server.shutdown()
+    azure.stop()
+    google.stop()
+    metadata.close()
     amazon.stop()
 
 

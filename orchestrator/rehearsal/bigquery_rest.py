@@ -12,6 +12,18 @@ from orchestrator.rehearsal.bigquery import BigQuery, schema_resource
 from orchestrator.rehearsal.bigquery_jobs import Jobs
 from orchestrator.rehearsal.google_rest import CloudError, page, query_parameters, unsupported
 
+PERMISSIONS: Mapping[str, str] = {
+    "bigquery.list_datasets": "bigquery.datasets.get",
+    "bigquery.get_dataset": "bigquery.datasets.get",
+    "bigquery.delete_dataset": "bigquery.datasets.delete",
+    "bigquery.list_tables": "bigquery.tables.list",
+    "bigquery.get_table": "bigquery.tables.get",
+    "bigquery.insert_job": "bigquery.jobs.create",
+    "bigquery.get_job": "bigquery.jobs.get",
+    "bigquery.cancel_job": "bigquery.jobs.update",
+    "bigquery.get_query_results": "bigquery.jobs.create",
+}
+"""https://cloud.google.com/bigquery/docs/access-control#bq-permissions."""
 _PAGE_ROWS = 10_000
 _WAIT_SECONDS = 10.0
 

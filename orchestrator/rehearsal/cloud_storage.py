@@ -14,6 +14,8 @@ from typing import Any
 
 import google_crc32c
 
+from orchestrator.rehearsal import cloud_storage_iam
+from orchestrator.rehearsal.cloud_storage_iam import Binding
 from orchestrator.rehearsal.google_rest import CloudError, checked_labels, unsupported
 
 # https://cloud.google.com/storage/docs/buckets#naming
@@ -47,11 +49,12 @@ class StoredObject:
 
 @dataclass
 class Bucket:
-    """A bucket: its REST resource, the project it is in, its objects by name."""
+    """A bucket: its REST resource, the project it is in, its objects by name, who may read them."""
 
     project: str
     resource: dict[str, Any]
     objects: dict[str, StoredObject] = field(default_factory=dict)
+    policy: list[Binding] = field(default_factory=list)
 
 
 class CloudStorage:
@@ -138,11 +141,45 @@ class CloudStorage:
                 raise CloudError(409, "conflict", "The bucket you tried to delete is not empty.")
             del self._buckets[name]
 
-    def put_object(self, bucket_name: str, name: str, content: bytes, content_type: str) -> None:
+    def policy(self, name: str) -> list[Binding]:
+        """Who may do what with the bucket's objects; CloudError 404 when there is no such bucket."""
+        with self._lock:
+            return list(self._bucket(name).policy)
+
+    def grant(self, name: str, binding: Binding) -> None:
+        """Add a binding to the bucket's policy; CloudError when Cloud Storage would not take it."""
+        with self._lock:
+            bucket = self._bucket(name)
+            access = bucket.resource["iamConfiguration"]
+            cloud_storage_iam.check(
+                binding,
+                bucket=name,
+                uniform_access=access["uniformBucketLevelAccess"]["enabled"],
+                public_access_prevention=access["publicAccessPrevention"],
+            )
+            if binding not in bucket.policy:
+                bucket.policy.append(binding)
+
+    def revoke(self, name: str, binding: Binding) -> None:
+        """Take a binding out of the bucket's policy; none is fine. CloudError 404 when there is no such bucket."""
+        with self._lock:
+            bucket = self._bucket(name)
+            bucket.policy = [other for other in bucket.policy if other != binding]
+
+    def allows(self, email: str, permission: str, name: str, object_name: str | None) -> bool:
+        """Whether the bucket's policy lets a service account do that to an object, or to the bucket."""
+        resource = cloud_storage_iam.object_name(name, object_name)
+        with self._lock:
+            bucket = self._buckets.get(name)
+            return bucket is not None and any(binding.allows(email, permission, resource) for binding in bucket.policy)
+
+    def put_object(self, bucket_name: str, name: str, content: bytes, content_type: str) -> StoredObject:
         """Write an object, as an extract job does; CloudError 404 when there is no such bucket."""
         generation = int(datetime.now(UTC).timestamp() * 1_000_000)
+        stored = StoredObject(name, content, content_type, generation, _now())
         with self._lock:
-            self._bucket(bucket_name).objects[name] = StoredObject(name, content, content_type, generation, _now())
+            self._bucket(bucket_name).objects[name] = stored
+        return stored
 
     def list_objects(self, bucket_name: str, prefix: str) -> list[StoredObject]:
         """A bucket's objects, by name."""

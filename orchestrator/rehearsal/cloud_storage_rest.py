@@ -11,6 +11,18 @@ from flask import Blueprint, Response, jsonify, request
 from orchestrator.rehearsal.cloud_storage import CloudStorage, StoredObject
 from orchestrator.rehearsal.google_rest import CloudError, page, query_parameters, unsupported
 
+PERMISSIONS: Mapping[str, str] = {
+    "storage.list_buckets": "storage.buckets.list",
+    "storage.get_bucket": "storage.buckets.get",
+    "storage.delete_bucket": "storage.buckets.delete",
+    "storage.get_policy": "storage.buckets.getIamPolicy",
+    "storage.list_objects": "storage.objects.list",
+    "storage.get_object": "storage.objects.get",
+    "storage.delete_object": "storage.objects.delete",
+    "storage.download": "storage.objects.get",
+}
+"""https://cloud.google.com/storage/docs/access-control/iam-json."""
+
 
 def routes(storage: CloudStorage) -> Blueprint:
     """The JSON API: buckets and objects to list, get and delete, and the download of an object."""
@@ -33,6 +45,16 @@ def routes(storage: CloudStorage) -> Blueprint:
         query_parameters()
         storage.delete_bucket(bucket, force=False)
         return Response(status=204)
+
+    @api.get("/storage/v1/b/<bucket>/iam")
+    def get_policy(bucket: str) -> Response:
+        given = query_parameters("optionsRequestedPolicyVersion")
+        bindings = [binding.resource for binding in storage.policy(bucket)]
+        conditional = any("condition" in binding for binding in bindings)
+        if conditional and given.get("optionsRequestedPolicyVersion") != "3":
+            raise unsupported("a policy with conditions in another version than 3")
+        version = 3 if conditional else 1
+        return jsonify({"kind": "storage#policy", "version": version, "bindings": bindings, "etag": "CAE="})
 
     _object_routes(api, storage)
     return api

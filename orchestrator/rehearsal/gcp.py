@@ -1,110 +1,151 @@
-"""Google Cloud in a rehearsal: BigQuery, Cloud Storage, and callers that must prove who they are.
+"""Google Cloud in a rehearsal: BigQuery, Cloud Storage and Cloud Run, and callers that must prove who they are.
 
-The credentials are a service account's, in a *universe* of our own (https://cloud.google.com/docs/universe-domain):
-with one, google-auth signs a token itself and asks nobody. In the default universe it would ask
-``iamcredentials.googleapis.com`` for the account's regional access boundary, and a rehearsal asks nothing of the
-outside. The token is a JWT (RFC 7519) signed with RS256, https://google.aip.dev/auth/4111; every route checks it.
+Every route checks the access token (``google_identity``), its scope, and what its account may do: the rehearsal's
+caller owns the project, any other account may only do what a bucket's policy grants it.
 """
 
-import base64
-import json
-import os
-import time
+import logging
+import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.serving import make_server
 
-from orchestrator.rehearsal import bigquery_rest, cloud_storage_rest
+from orchestrator.rehearsal import (
+    bigquery_rest,
+    cloud_run_rest,
+    cloud_storage_rest,
+    google_projects_rest,
+)
 from orchestrator.rehearsal.bigquery import BigQuery
 from orchestrator.rehearsal.bigquery_jobs import Jobs
+from orchestrator.rehearsal.cloud_run import CloudRun
 from orchestrator.rehearsal.cloud_storage import CloudStorage
+from orchestrator.rehearsal.google_identity import CLOUD_PLATFORM, Identity, TokenError
+from orchestrator.rehearsal.google_projects import Project
 from orchestrator.rehearsal.google_rest import CloudError, unsupported
 from orchestrator.rehearsal.sample import PublicTables
 
 __all__ = ["CloudError", "GoogleCloud"]
 
-UNIVERSE = "rehearsal.invalid"
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_CLOCK_SKEW = 10
+_READ_OBJECTS = "https://www.googleapis.com/auth/devstorage.read_only"
+_OBJECT_PERMISSIONS = frozenset({"storage.objects.get", "storage.objects.list"})
 _PART_BYTES = 1_000_000_000
+_POLL_SECONDS = 0.05
+_PERMISSIONS: Mapping[str, str | None] = {
+    **bigquery_rest.PERMISSIONS,
+    **cloud_storage_rest.PERMISSIONS,
+    **cloud_run_rest.PERMISSIONS,
+    **google_projects_rest.PERMISSIONS,
+}
+"""What each route needs, by Flask's name of it."""
 
 
 class GoogleCloud:
-    """One project of a stand-in Google Cloud.
+    """One project of a stand-in Google Cloud, in this process: it answers at ``endpoint`` until it is stopped.
 
-    ``app`` is the WSGI application for both services' endpoints; ``bigquery`` and ``storage`` are their insides, for
-    the Pulumi provider; ``jobs`` those that ran. ``part_bytes`` is the most table data in one file of an extract.
+    ``bigquery``, ``storage``, ``run`` and ``access`` (accounts, permissions, services) are its insides, for the Pulumi
+    provider and for tests; ``jobs`` those that ran. ``part_bytes`` is the most table data in one file of an extract.
+    It believes what ``identity`` signed; ``folder`` is for what its services unpack.
     """
 
-    def __init__(self, tables: PublicTables, *, project: str, part_bytes: int = _PART_BYTES) -> None:
+    def __init__(
+        self, tables: PublicTables, *, project: str, identity: Identity, folder: Path, part_bytes: int = _PART_BYTES
+    ) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.project = project
+        self.identity = identity
+        self.access = Project(project)
         self.bigquery = BigQuery(tables, project=project)
         self.storage = CloudStorage(project=project)
         self.jobs = Jobs(self.bigquery, self.storage, part_bytes=part_bytes)
-        self._account = f"rehearsal@{project}.iam.gserviceaccount.com"
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.app = Flask(__name__, static_folder=None)
-        self.app.before_request(self._check_caller)
-        self.app.register_error_handler(CloudError, CloudError.response)
-        self.app.register_error_handler(HTTPException, _refuse_unknown)
-        self.app.register_blueprint(bigquery_rest.routes(self.bigquery, self.jobs))
-        self.app.register_blueprint(cloud_storage_rest.routes(self.storage))
+        app = Flask(__name__, static_folder=None)
+        self._server = make_server("127.0.0.1", 0, app, threaded=True)
+        self.endpoint = f"http://127.0.0.1:{self._server.port}"
+        leads_here = {"STORAGE_EMULATOR_HOST": self.endpoint}
+        self.run = CloudRun(self.access, self.storage, identity, variables=leads_here, folder=folder)
+        app.before_request(self._check_caller)
+        app.register_error_handler(CloudError, CloudError.response)
+        app.register_error_handler(HTTPException, _refuse_unknown)
+        app.register_blueprint(bigquery_rest.routes(self.bigquery, self.jobs))
+        app.register_blueprint(cloud_storage_rest.routes(self.storage))
+        app.register_blueprint(cloud_run_rest.routes(self.run, self.access))
+        app.register_blueprint(google_projects_rest.routes(self.access))
+        if set(app.view_functions) != set(_PERMISSIONS):
+            raise AssertionError(f"routes and permissions: {sorted(set(app.view_functions) ^ set(_PERMISSIONS))}")
+        threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True).start()
 
-    def write_credentials(self, path: Path, base_url: str) -> None:
-        """Write the service account's key file (mode 0600), for ``GOOGLE_APPLICATION_CREDENTIALS``.
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that lead here; the metadata server's lead to the caller's identity.
 
-        ``token_uri``, which the format demands, is on our own endpoint; in a universe of our own nobody calls it.
+        The endpoints are those of Pulumi's provider, in the form of its defaults: with the version where those have
+        it, and a slash at the end (https://registry.terraform.io/providers/hashicorp/google/latest/docs/guides/provider_reference#custom_endpoint).
         """
-        key = self._key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        account = {
-            "type": "service_account",
-            "project_id": self.project,
-            "private_key_id": "rehearsal",
-            "private_key": key.decode(),
-            "client_email": self._account,
-            "client_id": "1",
-            "token_uri": f"{base_url}/token",
-            "universe_domain": UNIVERSE,
+        return {
+            "BIGQUERY_EMULATOR_HOST": self.endpoint,
+            "STORAGE_EMULATOR_HOST": self.endpoint,
+            "GOOGLE_CLOUD_RUN_CUSTOM_ENDPOINT": f"{self.endpoint}/run/",
+            "GOOGLE_CLOUD_RUN_V2_CUSTOM_ENDPOINT": f"{self.endpoint}/v2/",
+            "GOOGLE_IAM_CUSTOM_ENDPOINT": f"{self.endpoint}/v1/",
+            "GOOGLE_RESOURCE_MANAGER_CUSTOM_ENDPOINT": f"{self.endpoint}/v1/",
+            "GOOGLE_SERVICE_USAGE_CUSTOM_ENDPOINT": f"{self.endpoint}/v1/",
+            "GOOGLE_CLOUD_PROJECT": self.project,
         }
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(account, file)
+
+    def stop(self) -> None:
+        """Stop answering, and end every service; everything in this cloud is gone."""
+        self.run.stop()
+        self._server.shutdown()
+        self._server.server_close()
 
     def _check_caller(self) -> None:
-        """CloudError 401 unless the bearer token is our account's, signed with its key, in time and in scope."""
+        """CloudError 401 unless the bearer token is one of ours, in time; 403 unless its account may do that."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer":
-            raise _unauthorized("Login Required.")
-        signed, _, signature = token.rpartition(".")
+            raise CloudError(401, "required", "Login Required.")
         try:
-            self._key.public_key().verify(_decode(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-            header, claims = (json.loads(_decode(part)) for part in signed.split("."))
-        except (ValueError, InvalidSignature) as error:
-            raise _unauthorized("Invalid Credentials") from error
-        self._check_claims(header, claims)
-
-    def _check_claims(self, header: dict[str, Any], claims: dict[str, Any]) -> None:
-        now = time.time()
-        if header.get("alg") != "RS256" or claims.get("iss") != self._account or claims.get("sub") != self._account:
-            raise _unauthorized("Invalid Credentials")
-        if not claims["iat"] - _CLOCK_SKEW <= now <= claims["exp"] + _CLOCK_SKEW:
-            raise _unauthorized("Invalid Credentials: the token has expired")
-        if _SCOPE not in claims.get("scope", "").split():
+            email, scopes = self.identity.verify_access_token(token)
+            self.access.account(email)
+        except (CloudError, TokenError) as error:
+            raise CloudError(401, "authError", "Invalid Credentials") from error
+        g.principal = email
+        if request.endpoint is None:
+            return  # A route that is not known, which is said next.
+        permission = _PERMISSIONS[request.endpoint]
+        enough = {CLOUD_PLATFORM, _READ_OBJECTS} if permission in _OBJECT_PERMISSIONS else {CLOUD_PLATFORM}
+        if not scopes & enough:
             raise CloudError(403, "insufficientPermissions", "Request had insufficient authentication scopes.")
+        if permission is not None and not self._may(email, permission):
+            raise _denied(email, permission)
+
+    def _may(self, email: str, permission: str) -> bool:
+        if self.access.owns(email) or permission not in _OBJECT_PERMISSIONS:
+            return bool(self.access.granted(email, [permission]))
+        where = request.view_args or {}
+        return self.storage.allows(email, permission, where["bucket"], where.get("name"))
 
 
-def _decode(part: str) -> bytes:
-    return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-
-
-def _unauthorized(message: str) -> CloudError:
-    return CloudError(401, "authError" if message != "Login Required." else "required", message)
+def _denied(email: str, permission: str) -> CloudError:
+    """403 in the words of the service that the permission is of."""
+    service = permission.partition(".")[0]
+    if service == "storage":
+        what = "object" if permission == "storage.objects.get" else "bucket"
+        return CloudError(
+            403,
+            "forbidden",
+            f"{email} does not have {permission} access to the Google Cloud Storage {what}. "
+            f"Permission '{permission}' denied on resource (or it may not exist).",
+        )
+    if service == "bigquery":
+        return CloudError(403, "accessDenied", f"Access Denied: User does not have {permission} permission.")
+    return CloudError(
+        403,
+        "PERMISSION_DENIED",
+        f"Permission '{permission}' denied on resource '{request.path}' (or it may not exist).",
+    )
 
 
 def _refuse_unknown(error: HTTPException) -> Response:

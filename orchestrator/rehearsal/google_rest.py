@@ -1,4 +1,4 @@
-"""What the stand-ins of BigQuery and Cloud Storage share: Google's errors, and strictness about what they are asked."""
+"""What the stand-ins of Google's services share: Google's errors, and strictness about what they are asked."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -15,9 +15,10 @@ _MOST_LABELS = 64
 
 
 class CloudError(Exception):
-    """A refusal in Google's words: HTTP ``status``, ``reason`` such as ``notFound``, ``message``.
+    """A refusal in Google's words: HTTP ``status``, ``reason``, ``message``.
 
-    Reasons: https://cloud.google.com/bigquery/docs/error-messages.
+    The reason is BigQuery's or Cloud Storage's (``notFound``, https://cloud.google.com/bigquery/docs/error-messages)
+    or the newer services' (``NOT_FOUND``, https://cloud.google.com/apis/design/errors#error_codes).
     """
 
     def __init__(self, status: int, reason: str, message: str) -> None:
@@ -33,8 +34,9 @@ class CloudError(Exception):
 
     def response(self) -> Response:
         """The error as an answer, https://cloud.google.com/apis/design/errors (the JSON of the REST APIs)."""
-        details = [{"domain": "global", **self.proto}]
-        answer = jsonify({"error": {"code": self.status, "message": self.message, "errors": details}})
+        newer = self.reason.isupper()
+        details = {"status": self.reason} if newer else {"errors": [{"domain": "global", **self.proto}]}
+        answer = jsonify({"error": {"code": self.status, "message": self.message, **details}})
         answer.status_code = self.status
         return answer
 

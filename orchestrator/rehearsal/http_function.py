@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -72,7 +73,8 @@ class HttpFunction:
                 self._wait_until_it_listens()
                 return self._forward(request, timeout)
             finally:
-                self.output += self._process.new_output()
+                with suppress(FileNotFoundError):  # It has been ended, and its folder is gone.
+                    self.output += self._process.new_output()
 
     def end(self) -> None:
         """End the process."""

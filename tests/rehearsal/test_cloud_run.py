@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,20 @@ def test_all_of_a_service_goes_with_it(google: GoogleCloud, make_service: MakeSe
 
 def _runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_request_under_way_ends_with_its_service(
+    google: GoogleCloud, make_service: MakeService, ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service, started = make_service(google, PROGRAM), tmp_path / "started"
+    os.mkfifo(started)
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(ask, service, f"(open({str(started)!r}, 'w').close(), time.sleep(30))")
+        started.read_text()  # Waits until the program is there.
+        google.run.delete_service(google.project, "us-central1", "hop")
+        answer = asked.result(10)
+    assert (answer.status_code, answer.text) == (503, "Service Unavailable")
+    assert "its process ended with status -9" in capsys.readouterr().err
 
 
 def test_services_end_with_their_cloud(google: GoogleCloud, make_service: MakeService, ask: Ask) -> None:

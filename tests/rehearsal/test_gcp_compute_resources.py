@@ -194,7 +194,8 @@ def test_a_protected_service_stays(new_stack: Callable[[], Stack], google: Googl
     stack.up(stack_of(package, deletion_protection=None), lambda _: None)
     with pytest.raises(StackError) as caught:
         stack.destroy(lambda _: None)
-    assert "cannot destroy service without setting deletion_protection=false" in str(caught.value)
+    message = "cannot destroy service without setting deletion_protection=false and running `terraform apply`"
+    assert message in str(caught.value)
     assert [service["uri"] for service in google.run.list_services(PROJECT, "us-central1")] != []
 
 
