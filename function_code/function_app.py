@@ -9,7 +9,6 @@ import urllib.error
 import urllib.request
 from http import HTTPStatus
 
-import chart
 from azure import functions
 
 app = functions.FunctionApp()
@@ -19,6 +18,8 @@ app = functions.FunctionApp()
 def hail(req: functions.HttpRequest) -> functions.HttpResponse:
     """Answer one request. What went wrong is in the answer: only a holder of the key gets it, and there is no log."""
     try:
+        import chart  # noqa: PLC0415 - a user's own analysis may fail when it is imported: that is told as well
+
         content_type, body = chart.respond(_fetch(chart.setting("DATA_URL")), accept=req.headers.get("accept", ""))
     except Exception:  # noqa: BLE001 - a user's own analysis may raise anything
         text = traceback.format_exc()

@@ -8,7 +8,6 @@ https://cloud.google.com/run/docs/write-functions
 import traceback
 from http import HTTPStatus
 
-import chart
 import functions_framework
 import google.auth
 from flask import Request, Response
@@ -22,6 +21,8 @@ _TRY_AGAIN_SECONDS = "1"
 def hail(request: Request) -> Response:
     """Answer one request. What went wrong is in the answer: only who may call the service gets it."""
     try:
+        import chart  # noqa: PLC0415 - a user's own analysis may fail when it is imported: that is told as well
+
         csv = _fetch(request.args["bucket"], request.args.getlist("object"))
         content_type, body = chart.respond(csv, accept=request.headers.get("accept", ""))
     except Forbidden as error:

@@ -26,6 +26,8 @@ from pulumi.provider.experimental.provider import (
     DeleteRequest,
     DiffRequest,
     DiffResponse,
+    InvokeRequest,
+    InvokeResponse,
     Provider,
     ReadRequest,
     ReadResponse,
@@ -55,8 +57,6 @@ class ResourceType(ABC):
     ``configuration`` is what the stack gave to its provider resource, in camel case. Handlers run in threads.
     """
 
-    arguments: ClassVar[type]
-    """The SDK's ``...Args`` class."""
     known: ClassVar[frozenset[str]]
     """Paths of inputs that this stand-in acts on."""
     name_input: ClassVar[str | None] = None
@@ -65,6 +65,11 @@ class ResourceType(ABC):
     """Outputs that exist only after creation: unknown in a preview."""
     not_stored: ClassVar[tuple[str, ...]] = ()
     """Asset inputs: the engine keeps their hash, their contents never come back."""
+
+    @property
+    @abstractmethod
+    def arguments(self) -> type:
+        """The SDK's ``...Args`` class; a class attribute, unless loading the SDK's module takes long."""
 
     @abstractmethod
     def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -79,15 +84,29 @@ class ResourceType(ABC):
         """Unmake it; one that is gone already is fine."""
 
 
+class ProviderFunction(ABC):
+    """One function of one cloud's provider. Its arguments are text, all of them required."""
+
+    required: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def call(self, arguments: dict[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """The function's result. Called in a thread."""
+
+
 class StandInProvider(Provider):
-    """A provider over a table of resource types, keyed by the engine's type token."""
+    """A provider over tables of resource types and functions, keyed by the engine's token."""
 
     def __init__(
-        self, resources: Mapping[str, ResourceType], configuration: Mapping[str, Callable[[str], Any]]
+        self,
+        resources: Mapping[str, ResourceType],
+        configuration: Mapping[str, Callable[[str], Any]],
+        functions: Mapping[str, ProviderFunction] | None = None,
     ) -> None:
         """``configuration`` reads each provider argument that is known: the SDK sends all of them as text."""
         self._resources = resources
         self._configuration = configuration
+        self._functions = functions or {}
         self._configurations: dict[str, dict[str, Any]] = {}
 
     async def check_config(self, request: CheckRequest) -> CheckResponse:
@@ -149,6 +168,29 @@ class StandInProvider(Provider):
         state = {key: _plain(value) for key, value in request.properties.items()}
         await self._call(self._resources[request.type].delete, request.resource_id, state)
 
+    async def invoke(self, request: InvokeRequest) -> InvokeResponse:
+        """Call a function; refuse one that is not known, and arguments that it does not know or that are missing."""
+        function = self._functions.get(request.tok)
+        if function is None:
+            raise RefusedError(f"the rehearsal has no stand-in for {request.tok}")
+        arguments = {key: _plain(value) for key, value in request.args.items() if value.value is not None}
+        failures = [
+            *(
+                (key, "the rehearsal's stand-in does not know this argument")
+                for key in set(arguments) - function.required
+            ),
+            *((key, "missing: the function requires it") for key in function.required - set(arguments)),
+            *(
+                (key, f"expected str, got {type(arguments[key]).__name__}")
+                for key in function.required & set(arguments)
+                if not isinstance(arguments[key], str)
+            ),
+        ]
+        if failures:
+            return InvokeResponse(failures=[CheckFailure(*found) for found in sorted(failures)])
+        result = await self._call(function.call, arguments)
+        return InvokeResponse({key: _property(value) for key, value in result.items()})
+
     async def _call(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.to_thread(work, *arguments, self._configurations[_connection.get()])
 
@@ -193,7 +235,7 @@ def _clearly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
     return answer
 
 
-for _name in ("CheckConfig", "Configure", "Check", "Diff", "Create", "Read", "Delete"):
+for _name in ("CheckConfig", "Configure", "Check", "Diff", "Create", "Read", "Delete", "Invoke"):
     setattr(_Servicer, _name, _clearly(getattr(ProviderServicer, _name)))
 
 

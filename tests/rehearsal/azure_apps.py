@@ -35,8 +35,8 @@ def package(code: str = HELLO, host_json: object = HOST_JSON, **files: str) -> b
             opened.writestr("host.json", json.dumps(host_json))
         for name, content in files.items():
             opened.writestr(f"{name}.py", textwrap.dedent(content))
-        for path, content in _libraries().items():
-            opened.writestr(f".python_packages/lib/site-packages/{path}", content)
+        for path, library in _libraries().items():
+            opened.writestr(f".python_packages/lib/site-packages/{path}", library)
     return archive.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Resource Manager over HTTPS, asked by Azure's own client and by plain requests."""
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 from orchestrator.rehearsal.azure import AzureCloud
 from orchestrator.rehearsal.azure_directory import AUDIENCE
 from orchestrator.rehearsal.azure_regions import REGIONS
+from orchestrator.rehearsal.azure_subscription import Resource
 from tests.rehearsal.azure_apps import Apps, package
 
 TAGGED = "tagName eq 'run-id' and tagValue eq 'mine'"
@@ -121,6 +123,28 @@ def test_a_groups_delete_is_polled(azure: AzureCloud, arm: ResourceManagementCli
     assert raised.value.error.code == "ResourceGroupNotFound"
 
 
+def test_a_group_is_there_until_all_in_it_is_gone(azure: AzureCloud) -> None:
+    made, gone = azure.subscription.create_group("mine", "eastus", {}), threading.Event()
+    site = f"{made.id}/providers/Microsoft.Web/sites/x"
+    azure.subscription.add(
+        "mine", Resource(site, "Microsoft.Web/sites", "x", "eastus", {}, "app", None, lambda: _wait(gone))
+    )
+    taken = ask(azure, "resourcegroups/mine", method="DELETE")
+    assert (taken.status_code, taken.headers["retry-after"]) == (202, "1")
+    operation = taken.headers["location"].partition(f"{azure.subscription.id}/")[2].partition("?")[0]
+    assert ask(azure, operation).status_code == 202
+    (group,) = ask(azure, "resourcegroups").json()["value"]
+    assert group["properties"] == {"provisioningState": "Deleting"}
+    gone.set()
+    while ask(azure, operation).status_code == 202:
+        pass
+    assert (ask(azure, operation).status_code, ask(azure, "resourcegroups").json()) == (200, {"value": []})
+
+
+def _wait(event: threading.Event) -> None:
+    assert event.wait(30)
+
+
 def test_who_may_not_delete(azure: AzureCloud, arm: ResourceManagementClient) -> None:
     role = {"actions": ["*"], "notActions": ["Microsoft.Resources/subscriptions/resourceGroups/delete"]}
     azure.subscription.permissions = [role]
@@ -217,8 +241,7 @@ def test_an_app_that_is_not_there(azure: AzureCloud) -> None:
         "ResourceNotFound",
         (
             "The Resource 'Microsoft.Web/sites/hop-consumption' under resource group 'hop' was not found. For more "
-            "details "
-            "please go to https://aka.ms/ARMResourceNotFoundFix"
+            "details please go to https://aka.ms/ARMResourceNotFoundFix"
         ),
     )
 

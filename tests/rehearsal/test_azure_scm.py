@@ -119,8 +119,7 @@ def _without_host_json() -> bytes:
             _without_host_json(),
             (
                 "InvalidPackageContentException: Package content validation failed: Cannot find required host.json "
-                "file at "
-                "root level in the .zip package."
+                "file at root level in the .zip package."
             ),
         ),
     ],

@@ -3,9 +3,14 @@
 One more cloud is one more case in ``CASES`` and in ``compute_clouds.py``.
 """
 
+import shutil
 import threading
+import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import requests
@@ -13,6 +18,7 @@ import requests
 from orchestrator.clouds import Answer
 from orchestrator.clouds.invocation import FunctionError
 from orchestrator.engine import Stack, StackError, StackEvent
+from orchestrator.package import Package
 from stacks.contracts import ComputeOutputs
 from tests.rehearsal.compute_clouds import Case, ComputeClouds
 
@@ -28,14 +34,14 @@ def case(request: pytest.FixtureRequest, compute_clouds: ComputeClouds) -> Case:
 class Up:
     """A compute stack of one case that comes up in a thread of its own."""
 
-    def __init__(self, stack: Stack, case: Case, until: str | None = None) -> None:
+    def __init__(self, stack: Stack, case: Case, *, until: str | None = None, package: Package | None = None) -> None:
         self.stack = stack
         self.outputs: Future[ComputeOutputs] = Future()
         self.events: list[StackEvent] = []
         self.reached = threading.Event()
         self.failure: StackError | None = None
         self._until = until
-        program = case.cloud.program(case.package, case.data.live, self.outputs)
+        program = case.cloud.program(package or case.package, case.data.live, self.outputs)
         self._thread = threading.Thread(target=self._up, args=(program,))
         self._thread.start()
 
@@ -63,8 +69,8 @@ def up(new_stack: Callable[[], Stack], case: Case) -> Iterator[Callable[..., Up]
     """Brings the case's stack up; whatever comes of it is destroyed."""
     started: list[Up] = []
 
-    def start(until: str | None = None) -> Up:
-        started.append(Up(new_stack(), case, until))
+    def start(*, until: str | None = None, package: Package | None = None) -> Up:
+        started.append(Up(new_stack(), case, until=until, package=package))
         return started[-1]
 
     yield start
@@ -143,6 +149,25 @@ def test_what_the_function_says_when_it_fails_is_told(case: Case, up: Callable[.
     assert "ValueError: the CSV's column magnitude cannot be read: Unable to parse string 'large'" in str(
         raised.value.details
     )
+
+
+def with_analysis(package: Package, source: str, path: Path) -> Package:
+    """The package with another analysis: of two entries of one name the last counts."""
+    shutil.copy(package.function.path, path)
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+        warnings.simplefilter("ignore", UserWarning)
+        archive.writestr("analysis.py", source)
+    return replace(package, function=replace(package.function, path=path))
+
+
+def test_an_analysis_that_cannot_be_imported_is_told(case: Case, up: Callable[..., Up], tmp_path: Path) -> None:
+    case.data.extract(ROWS)
+    package = with_analysis(case.package, "import hailstones\n", tmp_path / "function.zip")
+    stack = up(package=package)
+    stack.wait()
+    with pytest.raises(FunctionError) as raised:
+        case.cloud.invoke(stack.outputs.result(0), package)
+    assert "No module named 'hailstones'" in str(raised.value.details)
 
 
 def test_without_the_state_all_is_found_and_removed(case: Case, up: Callable[..., Up]) -> None:

@@ -99,9 +99,9 @@ def test_a_flex_app_wants_its_own_section() -> None:
     assert refusal(flex, {}, FLEX_SETTINGS, None) == (
         400,
         (
-            "Site.FunctionAppConfig is invalid.  The FunctionAppConfig section was not specified in the request, "
-            "which is "
-            "required for Flex Consumption sites. To proceed, please add the FunctionAppConfig section in your request."
+            "Site.FunctionAppConfig is invalid.  The FunctionAppConfig section was not specified in the request, which "
+            "is required for Flex Consumption sites. To proceed, please add the FunctionAppConfig section in your "
+            "request."
         ),
     )
 
@@ -114,9 +114,8 @@ def test_app_settings_that_flex_does_not_have(setting: str, value: str) -> None:
     assert refusal(flex, {}, FLEX_SETTINGS | {setting: value}, FLEX_CONFIG) == (
         400,
         (
-            f"The following app setting (Site.SiteConfig.AppSettings.{setting}) for Flex Consumption sites is "
-            "invalid.  "
-            "Please remove or rename it before retrying."
+            f"The following app setting (Site.SiteConfig.AppSettings.{setting}) for Flex Consumption sites is invalid. "
+            " Please remove or rename it before retrying."
         ),
     )
 
@@ -133,8 +132,7 @@ def test_site_properties_that_flex_does_not_have() -> None:
         (
             "The following list of 3 site configuration properties (Site.SiteConfig.FtpsState, "
             "Site.SiteConfig.LinuxFxVersion, Site.SiteConfig.NetFrameworkVersion) for Flex Consumption sites is "
-            "invalid.  "
-            "Please remove or rename them before retrying."
+            "invalid.  Please remove or rename them before retrying."
         ),
     )
 
@@ -148,8 +146,7 @@ def test_site_properties_that_flex_does_not_have() -> None:
             400,
             (
                 "Site.FunctionAppConfig.Runtime.Version is invalid.  The runtime version '3.9' for runtime name "
-                "'python' is "
-                "not supported."
+                "'python' is not supported."
             ),
         ),
         (
@@ -158,8 +155,7 @@ def test_site_properties_that_flex_does_not_have() -> None:
             400,
             (
                 "Site.FunctionAppConfig.Runtime.Version is invalid.  The runtime version '3.13' for runtime name "
-                "'node' is "
-                "not supported."
+                "'node' is not supported."
             ),
         ),
         (
@@ -168,8 +164,7 @@ def test_site_properties_that_flex_does_not_have() -> None:
             400,
             (
                 "Site.FunctionAppConfig.ScaleAndConcurrency.InstanceMemoryMB is invalid.  The value must be one of "
-                "512, "
-                "2048, 4096."
+                "512, 2048, 4096."
             ),
         ),
         (
@@ -178,8 +173,7 @@ def test_site_properties_that_flex_does_not_have() -> None:
             400,
             (
                 "Site.FunctionAppConfig.ScaleAndConcurrency.MaximumInstanceCount is invalid.  The value must be from "
-                "40 to "
-                "1000."
+                "40 to 1000."
             ),
         ),
         (
@@ -188,8 +182,7 @@ def test_site_properties_that_flex_does_not_have() -> None:
             400,
             (
                 "Site.FunctionAppConfig.Deployment.Storage.Authentication.StorageAccountConnectionStringName is "
-                "invalid.  "
-                "There is no app setting NOT_THERE."
+                "invalid.  There is no app setting NOT_THERE."
             ),
         ),
         (

@@ -85,8 +85,7 @@ def test_the_quota_of_accounts(storage: Storage, subscription: Subscription) -> 
         "MaxStorageAccountsCountPerSubscriptionExceeded",
         (
             f"Subscription {subscription.id} already contains 1 storage accounts in location eastus and the maximum "
-            "allowed "
-            "is 1."
+            "allowed is 1."
         ),
     )
 
@@ -136,8 +135,7 @@ def test_what_is_in_another_group_is_not_found(storage: Storage) -> None:
         "ResourceNotFound",
         (
             "The Resource 'Microsoft.Storage/storageAccounts/hopaccount' under resource group 'other' was not found. "
-            "For "
-            "more details please go to https://aka.ms/ARMResourceNotFoundFix"
+            "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
         ),
     )
 

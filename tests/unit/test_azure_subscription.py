@@ -115,9 +115,8 @@ def test_a_provider_must_be_registered(subscription: Subscription) -> None:
         409,
         "MissingSubscriptionRegistration",
         (
-            "The subscription is not registered to use namespace 'Microsoft.Web'. See https://aka.ms/rps-not-found "
-            "for how "
-            "to register subscriptions."
+            "The subscription is not registered to use namespace 'Microsoft.Web'. See https://aka.ms/rps-not-found for "
+            "how to register subscriptions."
         ),
     )
 
