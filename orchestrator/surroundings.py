@@ -13,7 +13,7 @@ def of_a_new_run(settings: Settings, home: Home, run_id: str) -> AbstractContext
     if settings.mode == "live":
         return nullcontext(LIVE)
     folder = home.folder(f"runs/{run_id}/rehearsal")
-    return rehearsal.clouds(folder, project=settings.data.project, tables=settings.rehearsal.tables)
+    return rehearsal.clouds(folder, settings)
 
 
 def of_a_killed_run(settings: Settings, home: Home, run_id: str) -> AbstractContextManager[Environment | None]:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.clouds import Environment
 from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.settings import AzureCompute, Settings
 
 READY = "environment.json"
 """Written into the folder once the clouds answer."""
@@ -36,11 +37,12 @@ _FIXED = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/n
 
 
 @contextmanager
-def clouds(folder: Path, *, project: str, tables: str | None) -> Iterator[Environment]:
+def clouds(folder: Path, settings: Settings) -> Iterator[Environment]:
     """Start the stand-in clouds in a process of their own; they end with the block.
 
-    ``folder`` is theirs alone: keys, unpacked functions, ``log``. With ``Environment.leave_standing`` set they outlive
-    the block, so that what remains in them can still be found and removed.
+    They have the tables, the project and the subscription that ``settings`` name. ``folder`` is theirs alone: keys,
+    unpacked functions, ``log``. With ``Environment.leave_standing`` set they outlive the block, so that what remains
+    in them can still be found and removed.
     """
     missing = [name for name in ("duckdb", "moto", "flask") if find_spec(name) is None]
     if missing:
@@ -49,16 +51,10 @@ def clouds(folder: Path, *, project: str, tables: str | None) -> Iterator[Enviro
             details=f"missing: {', '.join(missing)}",
             resolution="run `make run` once, or install the extra: pip install -e '.[rehearsal]'",
         )
+    subscription = settings.compute.subscription if isinstance(settings.compute, AzureCompute) else None
+    wanted = {"project": settings.data.project, "tables": settings.rehearsal.tables, "subscription": subscription}
     # -P: a json.py in the working directory is not ours. The directory itself counts: tables may be relative to it.
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "orchestrator.rehearsal",
-        str(folder),
-        project,
-        *([tables] if tables else []),
-    ]
+    command = [sys.executable, "-P", "-m", "orchestrator.rehearsal", str(folder), json.dumps(wanted)]
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(

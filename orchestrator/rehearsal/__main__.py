@@ -1,4 +1,6 @@
-"""The rehearsal's clouds as a process of their own: ``python -m orchestrator.rehearsal FOLDER PROJECT [TABLES]``.
+"""The rehearsal's clouds as a process of their own: ``python -m orchestrator.rehearsal FOLDER WANTED``.
+
+``WANTED`` is JSON: ``project``, ``tables`` (or null: the synthetic sample), ``subscription`` (or null: any).
 
 It writes ``FOLDER/environment.json`` when it is ready, and ends at SIGTERM. Its standard input is a pipe that the run
 holds open: when that closes without a SIGTERM the run was killed, and the clouds stay up for a while, as real ones
@@ -34,7 +36,7 @@ from orchestrator.rehearsal.sample import PublicTables
 _IDLE_SECONDS = 30 * 60
 
 
-async def main(folder: Path, project: str, tables: str | None) -> None:
+async def main(folder: Path, *, project: str, tables: str | None, subscription: str | None) -> None:
     """Serve until SIGTERM, or for half an hour after the run is gone."""
     public = PublicTables.from_source(tables)
     amazon, identity = Amazon(), Identity()
@@ -46,7 +48,7 @@ async def main(folder: Path, project: str, tables: str | None) -> None:
     aws_server, aws_port = await serve(StandInProvider(aws_types, aws_resources.CONFIGURATION))
     gcp_types = gcp_resources.resources(google) | gcp_compute_resources.resources(google)
     gcp_server, gcp_port = await serve(StandInProvider(gcp_types, gcp_resources.CONFIGURATION))
-    azure = AzureCloud(folder / "azure")
+    azure = AzureCloud(folder / "azure", subscription)
     azure_server, azure_port = await serve(azure_provider.provider(azure))
     _announce(
         folder,
@@ -100,7 +102,7 @@ def _announce(folder: Path, environment: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:4], *[None] * (4 - len(sys.argv))))
+        asyncio.run(main(Path(sys.argv[1]), **json.loads(sys.argv[2])))
     except OrchestratorError as error:
         # For the run to show: it reads our standard error when we end before we are ready.
         sys.exit(str(error))

@@ -21,15 +21,17 @@ _RELEASED_PACKAGE = "released-package.zip"
 class AzureCloud:
     """A running stand-in, in this process, with one subscription and one caller, who may do everything.
 
-    ``folder`` is its alone: certificates, unpacked apps. What a test may want to change is on ``subscription``,
-    ``storage`` and ``web``.
+    ``folder`` is its alone: certificates, unpacked apps; ``subscription`` is its id, or None for any. What a test may
+    want to change is on ``subscription``, ``storage`` and ``web``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, subscription: str | None = None) -> None:
         self._folder = folder
         self.tls = certificates(folder / "tls")
         self.directory = Directory()
-        self.subscription = Subscription(client_id=self.directory.client_id, object_id=self.directory.object_id)
+        self.subscription = Subscription(
+            client_id=self.directory.client_id, object_id=self.directory.object_id, subscription_id=subscription
+        )
         self.storage = Storage(self.subscription)
         self.web = Web(self.subscription, self.storage, self._start)
         arm = azure_arm.application(self.subscription, self.directory, self.web, lambda: self.login)

@@ -62,8 +62,8 @@ class Subscription:
     ``limits`` (a quota in every region) to what a test wants.
     """
 
-    def __init__(self, *, client_id: str, object_id: str) -> None:
-        self.id = str(uuid.uuid4())
+    def __init__(self, *, client_id: str, object_id: str, subscription_id: str | None = None) -> None:
+        self.id = (subscription_id or str(uuid.uuid4())).lower()
         self.registration = {"Microsoft.Web": "Registered", _STORAGE: "Registered"}
         self.permissions: list[dict[str, list[str]]] = [{"actions": ["*"], "notActions": []}]
         self.limits = {_QUOTA_STORAGE: 250, "Y1": 10, "FC1": 10}
