@@ -16,22 +16,18 @@ import sys
 from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.rehearsal import (
-    READY,
-    aws_functions,
-    aws_resources,
-    azure_provider,
-    gcp_compute_resources,
-    gcp_resources,
-)
-from orchestrator.rehearsal.aws import Amazon
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.function_url import FunctionHost
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_identity import Identity, MetadataServer
-from orchestrator.rehearsal.google_projects import caller_of
-from orchestrator.rehearsal.provider import StandInProvider, serve
-from orchestrator.rehearsal.sample import PublicTables
+from orchestrator.rehearsal import READY
+from orchestrator.rehearsal.aws import provider as aws_provider
+from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.aws.function_url import FunctionHost
+from orchestrator.rehearsal.azure import provider as azure_provider
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.gcp import provider as gcp_provider
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
+from orchestrator.rehearsal.gcp.projects import caller_of
+from orchestrator.rehearsal.gcp.sample import PublicTables
+from orchestrator.rehearsal.provider import serve
 
 _IDLE_SECONDS = 30 * 60
 
@@ -44,11 +40,9 @@ async def main(folder: Path, *, project: str, tables: str | None, subscription: 
     google = GoogleCloud(public, project=project, identity=identity, folder=folder / "cloud-run")
     (folder / "gcloud").mkdir()
     functions = FunctionHost(amazon, folder / "functions")
-    aws_types = aws_resources.resources(amazon) | aws_functions.resources(amazon, functions)
-    aws_server, aws_port = await serve(StandInProvider(aws_types, aws_resources.CONFIGURATION))
-    gcp_types = gcp_resources.resources(google) | gcp_compute_resources.resources(google)
-    gcp_server, gcp_port = await serve(StandInProvider(gcp_types, gcp_resources.CONFIGURATION))
     azure = AzureCloud(folder / "azure", subscription)
+    aws_server, aws_port = await serve(aws_provider.provider(amazon, functions))
+    gcp_server, gcp_port = await serve(gcp_provider.provider(google))
     azure_server, azure_port = await serve(azure_provider.provider(azure))
     _announce(
         folder,

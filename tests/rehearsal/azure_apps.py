@@ -13,8 +13,8 @@ from typing import Any
 
 import requests
 
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.azure_functions import FunctionApp
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.azure.functions import FunctionApp
 
 GROUP, ACCOUNT = "hop", "hopaccount"
 HOST_JSON = {"version": "2.0"}

@@ -15,9 +15,9 @@ from botocore.credentials import Credentials
 from orchestrator.clouds import ComputeCloud, aws, azure, gcp_compute
 from orchestrator.clouds.azure_clients import AzureClients
 from orchestrator.package import Layout, Package
-from orchestrator.rehearsal.aws import Amazon
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.settings import AwsCompute, AzureCompute, GcpCompute
 from stacks.contracts import DataOutputs, ExtractFile, LiveData
 from stacks.naming import Names

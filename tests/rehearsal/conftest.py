@@ -29,21 +29,17 @@ from orchestrator.engine import Backend, Stack, StackError, StackEvent
 from orchestrator.home import Home
 from orchestrator.package import Layout, Package, Target
 from orchestrator.pulumi_cli import Cli
-from orchestrator.rehearsal import (
-    aws_functions,
-    aws_resources,
-    azure_provider,
-    gcp_compute_resources,
-    gcp_resources,
-)
-from orchestrator.rehearsal.aws import Amazon
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.function_url import FunctionHost
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_identity import Identity, MetadataServer
-from orchestrator.rehearsal.google_projects import caller_of
-from orchestrator.rehearsal.provider import StandInProvider, serve
-from orchestrator.rehearsal.sample import PublicTables
+from orchestrator.rehearsal.aws import provider as aws_provider
+from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.aws.function_url import FunctionHost
+from orchestrator.rehearsal.azure import provider as azure_provider
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.gcp import provider as gcp_provider
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
+from orchestrator.rehearsal.gcp.projects import caller_of
+from orchestrator.rehearsal.gcp.sample import PublicTables
+from orchestrator.rehearsal.provider import serve
 from orchestrator.stop import Stop
 from stacks.naming import Names, new_run_id
 from tests.rehearsal.compute_clouds import ComputeClouds, Data
@@ -143,8 +139,7 @@ def serve_provider() -> Iterator[Callable[[Provider], int]]:
 @pytest.fixture(scope="session")
 def environment(amazon: Amazon, functions: FunctionHost, serve_provider: Callable[[Provider], int]) -> Environment:
     """What a run in this rehearsal's clouds sees."""
-    types = aws_resources.resources(amazon) | aws_functions.resources(amazon, functions)
-    port = serve_provider(StandInProvider(types, aws_resources.CONFIGURATION))
+    port = serve_provider(aws_provider.provider(amazon, functions))
     return Environment(
         variables={
             "PULUMI_DEBUG_PROVIDERS": f"aws:{port}",
@@ -263,8 +258,7 @@ def provide_google(
     """Lets the engine's Google provider work on a Google Cloud."""
 
     def provide(google: GoogleCloud) -> None:
-        types = gcp_resources.resources(google) | gcp_compute_resources.resources(google)
-        port = serve_provider(StandInProvider(types, gcp_resources.CONFIGURATION))
+        port = serve_provider(gcp_provider.provider(google))
         monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"gcp:{port}")
 
     return provide

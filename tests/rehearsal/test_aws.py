@@ -10,8 +10,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from orchestrator.rehearsal.aws import Amazon
-from orchestrator.rehearsal.sigv4 import AccessKey
+from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.aws.sigv4 import AccessKey
 from stacks.naming import Names
 
 REGION = "us-east-1"

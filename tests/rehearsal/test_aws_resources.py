@@ -12,7 +12,7 @@ import pulumi_aws as aws
 import pytest
 
 from orchestrator.engine import Stack, StackError, StackEvent
-from orchestrator.rehearsal.aws import Amazon
+from orchestrator.rehearsal.aws.cloud import Amazon
 from stacks.naming import Names
 
 Program = Callable[[], None]

@@ -9,10 +9,10 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.identity import DefaultAzureCredential
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.azure_directory import AUDIENCE
-from orchestrator.rehearsal.azure_regions import REGIONS
-from orchestrator.rehearsal.azure_subscription import Resource
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.azure.directory import AUDIENCE
+from orchestrator.rehearsal.azure.regions import REGIONS
+from orchestrator.rehearsal.azure.subscription import Resource
 from tests.rehearsal.azure_apps import Apps, package
 
 TAGGED = "tagName eq 'run-id' and tagValue eq 'mine'"

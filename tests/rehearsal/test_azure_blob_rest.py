@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from orchestrator.rehearsal.azure import AzureCloud
+from orchestrator.rehearsal.azure.cloud import AzureCloud
 from tests.rehearsal.azure_apps import ACCOUNT, GROUP, Apps
 
 CONTENT = b"event_begin_time,magnitude\n"

@@ -10,9 +10,9 @@ from datetime import timedelta
 import psutil
 import pytest
 
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.azure_app_rules import Runtime
-from orchestrator.rehearsal.azure_functions import FunctionApp
+from orchestrator.rehearsal.azure.app_rules import Runtime
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.azure.functions import FunctionApp
 from tests.rehearsal.azure_apps import ACCOUNT, GROUP, HELLO, Apps, package
 
 NOT_RUNNING = (503, b"Function host is not running.")
@@ -357,7 +357,7 @@ def test_the_hosts_own_pages_are_refused_by_name(apps: Apps, path: str) -> None:
 
 
 def test_the_load_balancer_gives_up_before_a_long_timeout(apps: Apps, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.rehearsal.azure_host._LOAD_BALANCER_SECONDS", 1)
+    monkeypatch.setattr("orchestrator.rehearsal.azure.host._LOAD_BALANCER_SECONDS", 1)
     app = apps.consumption(package(PID))
     apps.ask(app)
     started = time.monotonic()

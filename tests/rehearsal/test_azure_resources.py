@@ -8,8 +8,9 @@ import pytest
 from pulumi_azure_native import Provider, resources, storage
 
 from orchestrator.engine import Stack, StackEvent
-from orchestrator.rehearsal import azure_storage_resources, azure_web_resources
-from orchestrator.rehearsal.azure import AzureCloud
+from orchestrator.rehearsal.azure import storage_resources as azure_storage_resources
+from orchestrator.rehearsal.azure import web_resources as azure_web_resources
+from orchestrator.rehearsal.azure.cloud import AzureCloud
 from orchestrator.rehearsal.provider import RefusedError
 from tests.rehearsal.azure_apps import ACCOUNT, GROUP, Apps
 

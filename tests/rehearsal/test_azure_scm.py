@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.azure_directory import AUDIENCE
-from orchestrator.rehearsal.azure_functions import FunctionApp
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.azure.directory import AUDIENCE
+from orchestrator.rehearsal.azure.functions import FunctionApp
 from tests.rehearsal.azure_apps import ACCOUNT, GROUP, HELLO, Apps, package
 
 

@@ -16,8 +16,8 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 from orchestrator.clouds.azure import LAYOUT
 from orchestrator.engine import Stack, StackError, StackEvent
 from orchestrator.package import Archive, Layout, Package
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.azure_directory import AUDIENCE
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.azure.directory import AUDIENCE
 from stacks import compute_azure
 from stacks.contracts import ArchiveFile, AzureComputeInputs, ComputeOutputs, ExtractFile
 from stacks.naming import Names

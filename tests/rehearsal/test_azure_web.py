@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from orchestrator.rehearsal.azure import AzureCloud
-from orchestrator.rehearsal.azure_functions import FunctionApp
-from orchestrator.rehearsal.azure_rest import ArmError
-from orchestrator.rehearsal.azure_web import Plan
+from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.azure.functions import FunctionApp
+from orchestrator.rehearsal.azure.rest import ArmError
+from orchestrator.rehearsal.azure.web import Plan
 from tests.rehearsal.azure_apps import ACCOUNT, GROUP, Apps
 
 PYTHON = {"linuxFxVersion": "PYTHON|3.12"}

@@ -9,8 +9,8 @@ from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 from google.cloud import bigquery
 
 from orchestrator.clouds.gcp_clients import GoogleClients
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_rest import CloudError
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.rest import CloudError
 
 PROJECT = "rehearsal-project"
 STORMS = "`bigquery-public-data.noaa_historic_severe_storms.storms_2010`"
@@ -112,7 +112,7 @@ def test_a_table_goes_when_its_time_is_up(
 ) -> None:
     client.query("SELECT 1 AS n", bigquery.QueryJobConfig(destination=f"{PROJECT}.ours.result")).result()
     expires = int(google.bigquery.get_table(PROJECT, "ours", "result")["expirationTime"])
-    monkeypatch.setattr("orchestrator.rehearsal.bigquery.now_ms", lambda: expires)
+    monkeypatch.setattr("orchestrator.rehearsal.gcp.bigquery.now_ms", lambda: expires)
     with pytest.raises(NotFound, match=r"Not found: Table rehearsal-project:ours\.result"):
         client.get_table("ours.result")
 

@@ -11,10 +11,10 @@ import psutil
 import pytest
 import requests
 
-from orchestrator.rehearsal.cloud_storage_iam import Binding
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_identity import Identity
-from orchestrator.rehearsal.google_projects import caller_of
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
+from orchestrator.rehearsal.gcp.identity import Identity
+from orchestrator.rehearsal.gcp.projects import caller_of
 
 MakeService = Callable[..., dict[str, Any]]
 Ask = Callable[..., requests.Response]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_rest import CloudError
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.rest import CloudError
 
 MakeService = Callable[..., dict[str, Any]]
 Call = Callable[..., tuple[int, Any, Any]]

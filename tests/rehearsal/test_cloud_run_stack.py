@@ -17,8 +17,8 @@ from orchestrator.clouds.gcp_compute import LAYOUT
 from orchestrator.clouds.invocation import archive_file
 from orchestrator.engine import Stack, StackEvent
 from orchestrator.package import Layout, Package
-from orchestrator.rehearsal.cloud_storage_iam import Binding
-from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
 from stacks import compute_gcp
 from stacks.contracts import ComputeOutputs, DataOutputs, ExtractFile, GcpComputeInputs, LiveData
 from stacks.naming import Names

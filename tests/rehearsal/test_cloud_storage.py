@@ -9,8 +9,8 @@ import pytest
 from google.api_core.exceptions import Conflict, NotFound
 
 from orchestrator.clouds.gcp_clients import GoogleClients
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_rest import CloudError
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.rest import CloudError
 
 MakeBucket = Callable[..., dict[str, Any]]
 Call = Callable[..., tuple[int, Any, Any]]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rehearsal.cloud_storage_iam import Binding
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_rest import CloudError
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
+from orchestrator.rehearsal.gcp.rest import CloudError
 
 READER = "hop-reader@rehearsal-project.iam.gserviceaccount.com"
 MEMBER = f"serviceAccount:{READER}"

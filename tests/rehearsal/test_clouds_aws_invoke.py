@@ -13,8 +13,8 @@ from orchestrator.clouds.aws import Aws
 from orchestrator.clouds.invocation import FunctionError
 from orchestrator.errors import UsageError
 from orchestrator.package import Package
-from orchestrator.rehearsal.aws import Amazon
-from orchestrator.rehearsal.function_url import FunctionHost
+from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.aws.function_url import FunctionHost
 from orchestrator.settings import AwsCompute
 from stacks.contracts import ComputeOutputs
 from stacks.naming import Names

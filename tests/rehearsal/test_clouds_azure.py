@@ -15,7 +15,7 @@ from orchestrator.clouds.azure import LAYOUT, Azure
 from orchestrator.clouds.invocation import FunctionError
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.package import Archive, Layout, Package
-from orchestrator.rehearsal.azure import AzureCloud
+from orchestrator.rehearsal.azure.cloud import AzureCloud
 from orchestrator.rehearsal.front_door import Answer, Listener, Request
 from orchestrator.settings import AzureCompute
 from stacks.contracts import ComputeOutputs

@@ -14,8 +14,8 @@ from orchestrator.clouds import gcp as module
 from orchestrator.clouds.gcp import DryRun, GoogleData, QueryOutcome
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.query import Query, Scalar
-from orchestrator.rehearsal import cloud_storage_rest
-from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.gcp import cloud_storage_rest
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from stacks.naming import Names
 
 NAMES = Names("20261123-174205-k3x9qz")
@@ -253,7 +253,7 @@ def test_content_that_does_not_match_its_checksum(
     google = start_google()
     make_stack(google)
     google.storage.put_object("hop-extract", "extract.csv", b"a\n1\n", "text/csv")
-    monkeypatch.setattr("orchestrator.rehearsal.cloud_storage.StoredObject.crc32c", "AAAAAA==")
+    monkeypatch.setattr("orchestrator.rehearsal.gcp.cloud_storage.StoredObject.crc32c", "AAAAAA==")
     to = tmp_path / "extract.csv"
     message = fails_with(lambda: data().download("hop-extract", to=to, expected_rows=1, cancelled=go_on))
     assert message.splitlines()[0] == "The extract does not match the query's result"

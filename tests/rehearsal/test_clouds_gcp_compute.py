@@ -14,7 +14,7 @@ from orchestrator.clouds.gcp_compute import LAYOUT, GoogleCompute
 from orchestrator.clouds.invocation import FunctionError
 from orchestrator.errors import UsageError
 from orchestrator.package import Layout, Package
-from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.settings import GcpCompute
 from stacks.contracts import ComputeOutputs
 from stacks.naming import Names

@@ -11,7 +11,7 @@ from orchestrator import package
 from orchestrator.clouds.aws import LAYOUT, Aws
 from orchestrator.engine import Stack, StackEvent
 from orchestrator.package import Package, Target
-from orchestrator.rehearsal.aws import Amazon
+from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.settings import AwsCompute
 from stacks.contracts import ComputeOutputs
 from stacks.naming import Names

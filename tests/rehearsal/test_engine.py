@@ -17,9 +17,9 @@ import pytest
 from pulumi.provider.experimental.provider import Provider
 
 from orchestrator.engine import Backend, Stack, StackError, StackEvent, StackLockedError
-from orchestrator.rehearsal import aws_resources
-from orchestrator.rehearsal.aws import Amazon
-from orchestrator.rehearsal.aws_resources import LogGroup
+from orchestrator.rehearsal.aws import resources as aws_resources
+from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.aws.resources import LogGroup
 from orchestrator.rehearsal.provider import RefusedError, StandInProvider
 from stacks.naming import Names
 

@@ -10,9 +10,9 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 
-from orchestrator.rehearsal.aws import Amazon
-from orchestrator.rehearsal.function_url import FunctionHost
-from orchestrator.rehearsal.sigv4 import AccessKey
+from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.aws.function_url import FunctionHost
+from orchestrator.rehearsal.aws.sigv4 import AccessKey
 from stacks.naming import Names
 
 REGION = "us-east-1"

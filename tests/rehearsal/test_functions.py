@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.rehearsal.aws import Amazon
-from orchestrator.rehearsal.functions import Instance, runtime_libraries
+from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.aws.functions import Instance, runtime_libraries
 
 REGION = "us-east-1"
 REPORT = "REPORT RequestId: ID Duration: N ms Memory Size: 256 MB Max Memory Used: N MB"

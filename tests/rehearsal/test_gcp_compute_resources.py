@@ -11,8 +11,8 @@ import pulumi_gcp as gcp
 import pytest
 
 from orchestrator.engine import Stack, StackError, StackEvent
-from orchestrator.rehearsal import gcp_compute_resources
-from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.gcp import compute_resources as gcp_compute_resources
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 
 Program = Callable[[], None]
 Refused = Callable[[Program], str | None]

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from functions_framework import create_app
 
 from orchestrator.package import FUNCTION_CODE
-from orchestrator.rehearsal.gcp import GoogleCloud
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 
 HEADER, ONE, OTHER = b"event_begin_time,magnitude,month\n", b"1993-03-25T16:10:00,1.75,3\n", b"1985-03-04T17:00:00,,3\n"
 

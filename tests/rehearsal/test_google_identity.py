@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import requests
 
-from orchestrator.rehearsal.cloud_storage_iam import Binding
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_identity import Identity, MetadataServer, ServiceAccount, TokenError
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
+from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer, ServiceAccount, TokenError
 
 READER = ServiceAccount("hop-reader", "rehearsal-project", "123456789012345678901")
 EMAIL = "hop-reader@rehearsal-project.iam.gserviceaccount.com"
@@ -71,7 +71,7 @@ def test_a_token_out_of_time(identity: Identity, monkeypatch: pytest.MonkeyPatch
     for seconds in (-20, 3620):
         with monkeypatch.context() as patched:
             now = json.loads(_payload(token))["iat"]
-            patched.setattr("orchestrator.rehearsal.google_identity.time.time", lambda: now + seconds)  # noqa: B023
+            patched.setattr("orchestrator.rehearsal.gcp.identity.time.time", lambda: now + seconds)  # noqa: B023
             assert why(lambda: identity.verify_id_token(token, "http://service")) == "it has expired"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rehearsal.gcp import GoogleCloud
-from orchestrator.rehearsal.google_rest import CloudError
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
+from orchestrator.rehearsal.gcp.rest import CloudError
 
 Call = Callable[..., tuple[int, Any, Any]]
 PROJECT = "/v1/projects/rehearsal-project"

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 import pytest
 
 from orchestrator.engine import Stack, StackEvent
-from orchestrator.rehearsal.aws import Amazon
+from orchestrator.rehearsal.aws.cloud import Amazon
 
 Program = Callable[[], None]
 TRUST = json.dumps(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rehearsal.azure_app_rules import (
+from orchestrator.rehearsal.azure.app_rules import (
     Deployment,
     Runtime,
     check_settings,
@@ -14,7 +14,7 @@ from orchestrator.rehearsal.azure_app_rules import (
     consumption,
     flex,
 )
-from orchestrator.rehearsal.azure_rest import ArmError
+from orchestrator.rehearsal.azure.rest import ArmError
 
 Y1_SITE = {"linuxFxVersion": "PYTHON|3.12"}
 Y1_SETTINGS = {

@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from werkzeug.test import TestResponse
 
-from orchestrator.rehearsal.azure_directory import AUDIENCE, Directory
-from orchestrator.rehearsal.azure_rest import ArmError
+from orchestrator.rehearsal.azure.directory import AUDIENCE, Directory
+from orchestrator.rehearsal.azure.rest import ArmError
 
 SCOPE = f"{AUDIENCE}.default"
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from orchestrator.rehearsal.azure_sas import Asked, SasError, check, sign
+from orchestrator.rehearsal.azure.sas import Asked, SasError, check, sign
 
 KEY = base64.b64encode(bytes(range(64))).decode()
 NOW = datetime(2026, 11, 23, 17, 30, tzinfo=UTC)

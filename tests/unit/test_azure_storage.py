@@ -6,10 +6,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from orchestrator.rehearsal.azure_rest import ArmError
-from orchestrator.rehearsal.azure_sas import Asked, check
-from orchestrator.rehearsal.azure_storage import Account, Storage
-from orchestrator.rehearsal.azure_subscription import ExistsError, Subscription
+from orchestrator.rehearsal.azure.rest import ArmError
+from orchestrator.rehearsal.azure.sas import Asked, check
+from orchestrator.rehearsal.azure.storage import Account, Storage
+from orchestrator.rehearsal.azure.subscription import ExistsError, Subscription
 
 TAGS = {"run-id": "20261123-174205-k3x9qz"}
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.rehearsal.azure_rest import ArmError
-from orchestrator.rehearsal.azure_subscription import ExistsError, Resource, Subscription
+from orchestrator.rehearsal.azure.rest import ArmError
+from orchestrator.rehearsal.azure.subscription import ExistsError, Resource, Subscription
 
 SITE = "Microsoft.Web/sites"
 

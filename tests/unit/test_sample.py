@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.rehearsal.sample import SCHEMA, PublicTables
+from orchestrator.rehearsal.gcp.sample import SCHEMA, PublicTables
 
 ABSENT = {
     "event_point", "flood_cause", "tor_other_wfo", "location_index", "event_range", "event_azimuth",

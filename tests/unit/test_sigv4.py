@@ -11,7 +11,7 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from orchestrator.rehearsal.sigv4 import AccessKey, SignatureError, Signer, claimed_service, verify
+from orchestrator.rehearsal.aws.sigv4 import AccessKey, SignatureError, Signer, claimed_service, verify
 
 USER = AccessKey("AKIAREHEARSAL", "user secret")
 SESSION = AccessKey("ASIAREHEARSAL", "session secret", "session token", "arn:aws:iam::123456789012:role/hop")

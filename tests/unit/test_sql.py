@@ -5,8 +5,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestrator.rehearsal.google_rest import CloudError
-from orchestrator.rehearsal.sql import Source, Statement, translate
+from orchestrator.rehearsal.gcp.rest import CloudError
+from orchestrator.rehearsal.sql.query import Source, Statement, translate
 
 COLUMNS = {"state": "STRING", "n": "INT64", "x": "FLOAT64", "begin": "DATETIME"}
 PARAMETERS: Mapping[str, tuple[str, Any]] = {"state": ("STRING", "Texas"), "n": ("INT64", 2)}

@@ -1,0 +1,1 @@
+"""AWS in a rehearsal: moto behind a gate of our own, and functions that run as on Lambda."""

@@ -1,0 +1,219 @@
+"""The stand-in for AWS: moto's server (S3, IAM, Lambda's control plane, Logs, tagging) behind a gate of our own.
+
+Every call goes over the real wire protocol. The gate checks each request's signature, and what a function's role may
+do: moto's own check does not verify the signature of a GET with parameters in its path, nor most resources.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+import boto3
+from botocore.config import Config
+from moto.backends import get_backend
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from orchestrator.rehearsal.aws import simulator
+from orchestrator.rehearsal.aws.sigv4 import AccessKey, SignatureError, Signer, claimed_service, verify
+
+ACCOUNT = DEFAULT_ACCOUNT_ID
+_SERVICES = frozenset({"s3", "iam", "sts", "lambda", "logs", "tagging"})
+_CALLER = "rehearsal"
+_SHA256 = re.compile("[0-9a-f]{64}")
+# What a role may be allowed in the rehearsal: a function reads and writes objects, nothing else.
+_OBJECT_ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
+
+
+class Amazon:
+    """A running stand-in, in this process, with one user who may do everything: the rehearsal's caller."""
+
+    def __init__(self) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        gate = _Gate(DomainDispatcherApplication(create_backend_app), self)
+        self._server = make_server("127.0.0.1", 0, gate, threaded=True, request_handler=MotoRequestHandler)
+        self.endpoint = f"http://127.0.0.1:{self._server.port}"
+        iam = _backend("iam", "aws")
+        iam.create_user("us-east-1", _CALLER)
+        made = iam.create_access_key(_CALLER)
+        self.caller = AccessKey(made.access_key_id, made.secret_access_key)
+        self.denied: set[str] = set()  # Patterns of actions that the caller may not do: IAM's simulator says so.
+        self._keys = {self.caller.key_id: self.caller}
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop answering; everything in this cloud is gone."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def client(self, service: Any, region: str) -> Any:
+        """A boto3 client of the caller."""
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.caller.key_id,
+            aws_secret_access_key=self.caller.secret,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def key(self, key_id: str) -> AccessKey | None:
+        """The access key of that id."""
+        return self._keys.get(key_id)
+
+    def function(self, region: str, name: str) -> Any:
+        """Moto's record of a function: code, layers, role, environment, limits."""
+        return _backend("lambda", region).get_function(name)
+
+    def layer_code(self, region: str, arn: str) -> bytes:
+        """The zip of a layer version."""
+        code: bytes = _backend("lambda", region).layers_versions_by_arn(arn).code_bytes
+        return code
+
+    def assume(self, region: str, role_arn: str) -> AccessKey:
+        """Credentials of a session of the role, as Lambda gets them for a function."""
+        session = _backend("sts", "aws").assume_role(
+            region_name=region,
+            role_session_name="function",
+            role_arn=role_arn,
+            policy="",
+            duration=3600,
+            external_id="",
+        )
+        key = AccessKey(session.access_key_id, session.secret_access_key, session.session_token, role_arn)
+        self._keys[key.key_id] = key
+        return key
+
+    def lambda_may_assume(self, role_arn: str) -> bool:
+        """Whether the role's trust policy names the Lambda service."""
+        trust = _backend("iam", "aws").get_role_by_arn(role_arn).assume_role_policy_document
+        return any(
+            statement["Effect"] == "Allow"
+            and "sts:AssumeRole" in _listed(statement["Action"])
+            and "lambda.amazonaws.com" in _listed(statement["Principal"].get("Service", []))
+            for statement in _listed(json.loads(trust)["Statement"])
+        )
+
+    def role_may(self, role_arn: str, action: str, resource: str) -> bool:
+        """Whether the role's inline policies allow the action on the resource."""
+        iam = _backend("iam", "aws")
+        name = role_arn.rpartition("/")[2]
+        verdicts = [
+            IAMPolicy(iam.get_role_policy(name, policy)[1]).is_action_permitted(action, resource)
+            for policy in iam.list_role_policies(name)
+        ]
+        return PermissionResult.PERMITTED in verdicts and PermissionResult.DENIED not in verdicts
+
+
+class _Gate:
+    """In front of moto (WSGI): the signature, and for a role's session the permission."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], amazon: Amazon) -> None:
+        self._application = application
+        self._amazon = amazon
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = BytesIO(body)
+        headers = {
+            name.removeprefix("HTTP_").lower().replace("_", "-"): value
+            for name, value in environ.items()
+            if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        }
+        method, url = environ["REQUEST_METHOD"], f"http://{environ['HTTP_HOST']}{environ['REQUEST_URI']}"
+        try:
+            signer = verify(
+                method=method, url=url, headers=headers, body=body, key_of=self._amazon.key, now=datetime.now(UTC)
+            )
+        except SignatureError as error:
+            return _refuse(start_response, claimed_service(headers), "SignatureDoesNotMatch", str(error))
+        refusal = self._refusal(signer, method, url, headers.get("x-amz-content-sha256", ""), body)
+        if refusal is not None:
+            return _refuse(start_response, signer.service, *refusal)
+        form = parse_qs(body.decode("utf-8", "replace")) if signer.service == "iam" else {}
+        if simulator.asks(form):
+            return self._simulate(form, start_response)
+        return self._application(environ, start_response)
+
+    def _simulate(self, form: dict[str, list[str]], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        principal = f"arn:aws:iam::{ACCOUNT}:user/{_CALLER}"
+        try:
+            content = simulator.answer(form, principal=principal, denied=self._amazon.denied)
+        except simulator.UnknownParameterError as unknown:
+            return _refuse(start_response, "iam", "InvalidInput", f"not supported in rehearsal: parameter {unknown}")
+        except LookupError as other:
+            return _refuse(
+                start_response,
+                "iam",
+                "NoSuchEntity",
+                f"the rehearsal knows the policies of {principal} only, not {other}",
+            )
+        start_response("200 OK", [("Content-Type", "text/xml")])
+        return [content.encode()]
+
+    def _refusal(self, signer: Signer, method: str, url: str, content: str, body: bytes) -> tuple[str, str] | None:
+        """(code, text) for a signed request that is refused. ``content`` is what S3's client says the body is."""
+        if signer.service not in _SERVICES:
+            return "UnknownService", f"the rehearsal has no stand-in for {signer.service}"
+        if _SHA256.fullmatch(content) and hashlib.sha256(body).hexdigest() != content:
+            return "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match"
+        if signer.key.role_arn is None:
+            return None
+        action, resource = _asked(signer.service, method, url)
+        if action is None:
+            return (
+                "AccessDenied",
+                f"the rehearsal lets a function read, write and list objects, not {method} {resource}",
+            )
+        if self._amazon.role_may(signer.key.role_arn, action, resource):
+            return None
+        return "AccessDenied", (
+            f"User: {signer.key.role_arn} is not authorized to perform: {action} on resource: {resource} "
+            f"because no identity-based policy allows the {action} action"
+        )
+
+
+def _asked(service: str, method: str, url: str) -> tuple[str | None, str]:
+    """(action, ARN) of a role's request, or (None, what it is) when a function in the rehearsal may not ask that."""
+    split = urlsplit(url)
+    if service != "s3":
+        return None, f"{split.path} of {service}"
+    bucket, _, key = unquote(split.path).lstrip("/").partition("/")
+    if not key:
+        return "s3:ListBucket" if method == "GET" else None, f"arn:aws:s3:::{bucket}"
+    # ?acl, ?tagging and the like are actions of their own; x-id only names the operation.
+    plain = set(parse_qs(split.query, keep_blank_values=True)) <= {"x-id"}
+    return _OBJECT_ACTIONS.get(method) if plain else None, f"arn:aws:s3:::{bucket}/{key}"
+
+
+def _listed(value: Any) -> list[Any]:
+    """A policy's value: one, or a list of them."""
+    return value if isinstance(value, list) else [value]
+
+
+def _refuse(start_response: Callable[..., Any], service: str, code: str, text: str) -> Iterable[bytes]:
+    """403 in the form that the service's clients read."""
+    if service in {"s3", "iam", "sts"}:
+        error = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
+        content = error if service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>"
+        headers = [("Content-Type", "application/xml")]
+    else:
+        content = json.dumps({"__type": code, "message": text})
+        headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    start_response("403 Forbidden", headers)
+    return [content.encode()]
+
+
+def _backend(service: Any, region: str) -> Any:
+    """Moto's own records; ``aws`` is the region of its global services."""
+    return get_backend(service)[ACCOUNT][region]

@@ -1,0 +1,1 @@
+"""Azure in a rehearsal: Resource Manager, Entra, blobs and function apps."""

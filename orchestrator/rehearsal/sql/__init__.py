@@ -1,0 +1,1 @@
+"""BigQuery's SQL for the rehearsal: checked, typed, and computed by DuckDB."""
