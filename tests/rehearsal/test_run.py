@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,11 @@ def test_the_noaa_reports_give_the_labs_headline_on_every_cloud(
     assert result["resources"]["created"] == created
     charts.add(result["chart_sha256"])
     assert len(charts) == 1
+    # Where the function reads the extract in place, the data stack stays until it has answered.
+    phases = {phase["name"]: phase for phase in result["phases"]}
+    answered = datetime.fromisoformat(phases["function"]["started"]) + timedelta(seconds=phases["function"]["seconds"])
+    stayed = datetime.fromisoformat(phases["destroy data stack"]["started"]) > answered
+    assert stayed == (cloud == ["compute.cloud=gcp"])
     assert result["counts"] == MARCH
     assert result["rows"] == 27
     # 46 tables, at least 10 MB each.
