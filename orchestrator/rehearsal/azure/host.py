@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from orchestrator.rehearsal.azure.app_rules import FC1, Y1, Runtime
 from orchestrator.rehearsal.front_door import Answer, Request
 from orchestrator.rehearsal.function_process import remove, unpack
-from orchestrator.rehearsal.http_function import FunctionFailedError, HttpFunction
+from orchestrator.rehearsal.http_function import FunctionFailedError, FunctionTimedOutError, HttpFunction
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 # (default, most) in seconds, None is unbounded: https://learn.microsoft.com/azure/azure-functions/functions-scale#timeout
@@ -128,7 +128,7 @@ class Host:
             return self._worker.ask(asked, allowed)
         except FunctionFailedError as error:
             log(self._site, f"{match.function.name}: {error}")
-            gave_up = "timed out" in str(error) and self._seconds > _LOAD_BALANCER_SECONDS
+            gave_up = isinstance(error, FunctionTimedOutError) and self._seconds > _LOAD_BALANCER_SECONDS
             return Answer(HTTPStatus.GATEWAY_TIMEOUT if gave_up else HTTPStatus.INTERNAL_SERVER_ERROR, {}, b"")
         finally:
             self._pass_on()
