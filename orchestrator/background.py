@@ -13,11 +13,19 @@ T = TypeVar("T")
 
 
 def unless_stopped(stop: Stop, work: Callable[[], T]) -> T:
-    """The work's result, or an error at once when the run is stopped; the work is then left to its own end."""
+    """The work's result, or an error at once when the run is stopped; the work is then left to its own end.
+
+    Raises:
+        InterruptedRunError: it was a signal that stopped the run.
+    """
     stop.check()
     result = spawn(work)
     stop.on_request(lambda: fail(result, OrchestratorError("The run is stopping")))
-    return result.result()
+    try:
+        return result.result()
+    except OrchestratorError:
+        stop.check()
+        raise
 
 
 def spawn(work: Callable[[], T], result: "Future[T] | None" = None) -> "Future[T]":

@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ _PARALLEL = 32
 # No create of ours takes longer than the function's 15 minutes of role propagation.
 _DEADLINE_SECONDS = 20 * 60
 _GRACE_SECONDS = 10 * 60
+_SHOWS_SECRETS = "--show-secrets"  # The SDK asks for outputs, history and the state like this.
 # What the engine says of the stack after each resource has said why.
 _NO_NEWS = frozenset({"update failed", "preview failed"})
 # When a resource fails, the engine ends before the SDK's server has told it so; that server's traceback of the broken
@@ -267,8 +269,11 @@ class _Command(automation.PulumiCommand):
         on_error: automation.OnOutput | None = None,  # noqa: ARG002
     ) -> automation.CommandResult:
         """Run one command; the signature is the SDK's. Raises its CommandError when the CLI fails."""
-        log = self._logs / f"{len(list(self._logs.glob('*.out'))):02}-{'-'.join(args[:1])}"
-        with log.with_suffix(".out").open("wb") as stdout, log.with_suffix(".err").open("wb") as stderr:
+        log = self._logs / f"{len(list(self._logs.glob('*.err'))):02}-{'-'.join(args[:1])}"
+        # What shows secrets goes into a file without a name: it is in no log, whatever kills us.
+        kept = log.with_suffix(".out")
+        opened = tempfile.TemporaryFile() if _SHOWS_SECRETS in args else kept.open("w+b")  # noqa: SIM115 - see below
+        with opened as stdout, log.with_suffix(".err").open("wb") as stderr:
             with self._lock:
                 if args[0] == "up" and self._interrupted:
                     raise automation_errors.CommandError(automation.CommandResult("", "update canceled", 1))
@@ -283,8 +288,10 @@ class _Command(automation.PulumiCommand):
                 )
                 self._up = process if args[0] == "up" else None
             code = self._wait(process)
+            stdout.seek(0)
+            said = stdout.read().decode("utf-8", "replace")
         result = automation.CommandResult(
-            stdout=log.with_suffix(".out").read_text("utf-8", "replace"),
+            stdout=said,
             stderr=log.with_suffix(".err").read_text("utf-8", "replace"),
             code=code,
         )

@@ -31,6 +31,8 @@ FUNCTION_CODE: Final = Path(__file__).parent.parent / "function_code"
 MB: Final = 1024 * 1024
 """The clouds' megabyte."""
 
+_KEPT = 10
+
 ARCHIVE_FORMAT: Final = 2
 """Raise it when this module zips or installs the same input differently, so that older archives are not used."""
 
@@ -39,12 +41,13 @@ ARCHIVE_FORMAT: Final = 2
 class Layout:
     """How a service wants its zips.
 
-    ``requirements`` is the lock file in function_code; the libraries go into the folder ``libraries`` of the zip with
-    the function's modules, or of a zip of their own if that is to be a ``layer``. ``most_bytes`` is what all may
-    unzip to; None: no limit that a function comes near.
+    ``handler`` is the module that the service imports, ``requirements`` the lock file in function_code; the libraries
+    go into the folder ``libraries`` of the zip with the function's modules, or of a zip of their own if that is to be
+    a ``layer``. ``most_bytes`` is what all may unzip to; None: no limit that a function comes near.
     """
 
     service: str
+    handler: str
     requirements: str
     libraries: str
     layer: bool = False
@@ -101,7 +104,7 @@ def build(target: Target, *, trim: libraries.Trim, cache: Path, progress: Callab
         OrchestratorError: the libraries could not be fetched, or the disk is full.
     """
     cache = cache.absolute()  # uv runs in another folder.
-    modules, imported = _modules(FUNCTION_CODE), _libraries(target, trim, progress)
+    modules, imported = _modules(FUNCTION_CODE, target), _libraries(target, trim, progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache, progress):
@@ -143,7 +146,7 @@ class _Part:
     fill: Callable[[Path], object]
 
 
-def _modules(sources: Path) -> _Part:
+def _modules(sources: Path, target: Target) -> _Part:
     not_packed = (".", "__pycache__", "requirements")
     files = {
         file.relative_to(sources).as_posix(): file.read_bytes()
@@ -151,12 +154,33 @@ def _modules(sources: Path) -> _Part:
         if file.is_file() and not any(part.startswith(not_packed) for part in file.relative_to(sources).parts)
     }
 
+    if target.layout.handler not in files:
+        raise UsageError(
+            f"function_code has no {target.layout.handler}",
+            resolution="put it back: it is what the cloud calls, and calls chart.py.",
+        )
+    if target == target.on_this_machine():  # Another Python may know more.
+        for name, content in files.items():
+            if name.endswith(".py"):
+                _compile(name, content)
+
     def copy(tree: Path) -> None:
         for name, content in files.items():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_bytes(content)
 
     return _Part({name: hashlib.sha256(content).hexdigest() for name, content in files.items()}, copy)
+
+
+def _compile(name: str, content: bytes) -> None:
+    """Refuse what is no Python here: a cloud would only say that the function does not start, if it says anything."""
+    try:
+        compile(content, name, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise UsageError(
+            f"function_code/{name}{line}: {error.args[0]}", resolution="mend it, then run again."
+        ) from error
 
 
 def _libraries(target: Target, trim: libraries.Trim, progress: Callable[[str], None]) -> _Part:
@@ -188,6 +212,7 @@ def _archive(name: str, parts: Sequence[_Part], cache: Path) -> Archive:
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     for path in cache.glob(f"{name}-{key}-*.zip"):
         if path.stem == f"{name}-{key}-{_sha256(path)}":
+            path.touch()  # The last to go, see _forget_oldest.
             return _described(path)
         path.unlink()  # A disk that lost bytes, or someone's edit.
     with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as building:
@@ -197,7 +222,16 @@ def _archive(name: str, parts: Sequence[_Part], cache: Path) -> Archive:
             part.fill(tree)
         zipped = Path(building, "archive.zip")
         zip_folder(tree, zipped)
-        return _described(zipped.replace(cache / f"{name}-{key}-{_sha256(zipped)}.zip"))
+        kept = zipped.replace(cache / f"{name}-{key}-{_sha256(zipped)}.zip")
+    _forget_oldest(cache, name)
+    return _described(kept)
+
+
+def _forget_oldest(cache: Path, name: str) -> None:
+    """Keep the archives that were used last: each edit of the function makes another one."""
+    by_use = sorted(cache.glob(f"{name}-*.zip"), key=lambda path: path.stat().st_mtime)
+    for path in by_use[:-_KEPT]:
+        path.unlink()
 
 
 def _sha256(path: Path) -> str:

@@ -21,7 +21,7 @@ def ask(data: GoogleData, compute: ComputeCloud, *, run_id: str, failures: list[
     deadline = time.monotonic() + (0 if failures else _SETTLE_SECONDS)
     try:
         while True:
-            remaining = [*data.remaining(), *compute.remaining()]
+            remaining = list(dict.fromkeys([*data.remaining(), *compute.remaining()]))  # Both may be on Google Cloud.
             if not remaining or time.monotonic() >= deadline:
                 return remaining
             time.sleep(_ASK_AGAIN_SECONDS)
@@ -38,7 +38,7 @@ def refuse(remaining: list[Remaining], *, run_id: str, failures: list[Orchestrat
     if remaining:
         named = [f"{left.cloud} {left.kind}: {left.id}" for left in remaining]
         raise ResourcesRemainError(
-            f"{len(remaining)} resources remain",
+            "1 resource remains" if len(remaining) == 1 else f"{len(remaining)} resources remain",
             details="\n".join([*(str(failure) for failure in failures), *named]),
             resolution=f"run `{recovery_command(run_id)}`.",
         )

@@ -106,7 +106,9 @@ def _service(
                         for name, value in settings.items()
                     ],
                     resources=gcp.cloudrunv2.ServiceTemplateContainerResourcesArgs(
-                        limits={"cpu": "1", "memory": f"{inputs.memory}Mi"}, startup_cpu_boost=True
+                        limits={"cpu": "1", "memory": f"{inputs.memory}Mi"},
+                        cpu_idle=True,  # Billed by request: with limits, the default is by instance.
+                        startup_cpu_boost=True,
                     ),
                 )
             ],

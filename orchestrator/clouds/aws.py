@@ -30,7 +30,7 @@ from stacks.naming import Names
 
 # https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html and
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html ("250 MB" for function and layers together)
-LAYOUT = Layout("Lambda", "requirements.txt", libraries="python", layer=True, most_bytes=262_144_000)
+LAYOUT = Layout("Lambda", "aws_main.py", "requirements.txt", libraries="python", layer=True, most_bytes=262_144_000)
 _LOG_LINES = 20
 _GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "ResourceNotFoundException"})
 

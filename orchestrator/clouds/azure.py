@@ -1,8 +1,8 @@
 """Azure: preflight, publish, invoke, what is left, remove it.
 
-The caller needs the role Contributor on the subscription (or what ``_NEEDED`` lists): it makes a resource group and
-what is in it, reads the account's and the app's keys, and deletes the group. The providers Microsoft.Web and
-Microsoft.Storage have to be registered there.
+The caller needs the role Contributor on the subscription: it makes a resource group and what is in it, reads the
+account's and the app's keys, publishes, and deletes the group. Of what that allows, ``_NEEDED`` is checked before. The
+providers Microsoft.Web and Microsoft.Storage have to be registered there.
 """
 
 import fnmatch
@@ -29,16 +29,22 @@ if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import Provider
 
 # https://learn.microsoft.com/azure/azure-functions/functions-reference-python#folder-structure
-LAYOUT = Layout("Azure Functions", "requirements-azure.txt", libraries=".python_packages/lib/site-packages")
+LAYOUT = Layout(
+    "Azure Functions", "function_app.py", "requirements-azure.txt", libraries=".python_packages/lib/site-packages"
+)
 _NEEDED = (
+    "Microsoft.Resources/subscriptions/resourceGroups/read",
     "Microsoft.Resources/subscriptions/resourceGroups/write",
     "Microsoft.Resources/subscriptions/resourceGroups/delete",
+    "Microsoft.Storage/storageAccounts/read",
     "Microsoft.Storage/storageAccounts/write",
     "Microsoft.Storage/storageAccounts/delete",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/write",
     "Microsoft.Storage/storageAccounts/listKeys/action",
     "Microsoft.Storage/storageAccounts/listServiceSas/action",
     "Microsoft.Web/serverfarms/write",
     "Microsoft.Web/serverfarms/delete",
+    "Microsoft.Web/sites/read",
     "Microsoft.Web/sites/write",
     "Microsoft.Web/sites/delete",
     "Microsoft.Web/sites/host/listkeys/action",
@@ -114,8 +120,8 @@ class Azure:
 
     def _refuse_unknown_region(self, web: "Provider") -> None:
         """Regions are listed by their display names: ``East US`` is ``eastus``."""
-        (sites,) = (kind for kind in web.resource_types or [] if kind.resource_type == "sites")
-        regions = sorted(name.lower().replace(" ", "") for name in sites.locations or [])
+        names = [kind.locations or [] for kind in web.resource_types or [] if kind.resource_type == "sites"]
+        regions = sorted(name.lower().replace(" ", "") for listed in names for name in listed)
         if self._settings.region not in regions:
             nearest = get_close_matches(self._settings.region, regions, n=1, cutoff=0.8)
             raise UsageError(
@@ -147,7 +153,7 @@ class Azure:
         full = [
             f"{usage['name']['value']}: {usage['currentValue']} of {usage['limit']} used"
             for usage in usages
-            if usage["name"]["value"] in wanted and usage["currentValue"] >= usage["limit"]
+            if usage["name"]["value"] in wanted and 0 <= usage["limit"] <= usage["currentValue"]  # -1: no limit.
         ]
         if full:
             raise UsageError(
@@ -264,7 +270,8 @@ class Azure:
                 (str(resource.type).lower(), str(resource.id))
                 for resource in self._clients.arm.resources.list(filter=tagged)
             ]
-        outside = [(kind, left) for kind, left in found if not left.startswith(tuple(f"{group}/" for group in groups))]
+        inside = tuple(f"{group}/".lower() for group in groups)  # Azure does not keep to one case in its ids.
+        outside = [(kind, left) for kind, left in found if not left.lower().startswith(inside)]
         return [
             Remaining("azure", kind, left) for kind, left in [("resource group", left) for left in groups] + outside
         ]
@@ -279,9 +286,12 @@ class Azure:
             )
         with azure_errors(f"Azure did not remove {left.id}"):
             try:
-                self._clients.arm.resource_groups.begin_delete(left.id.rpartition("/")[2]).result(_DELETE_SECONDS)
+                deleting = self._clients.arm.resource_groups.begin_delete(left.id.rpartition("/")[2])
+                deleting.wait(_DELETE_SECONDS)
             except ResourceNotFoundError:
                 return
+        if not deleting.done():
+            raise OrchestratorError(f"Azure did not remove {left.id} within {_DELETE_SECONDS} s")
 
 
 def _allowed(action: str, permissions: Iterable[dict[str, Any]]) -> bool:

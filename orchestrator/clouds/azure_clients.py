@@ -5,6 +5,7 @@ Pulumi's and Terraform's providers. Importing the libraries costs a second, so i
 and ``azure.py`` are the only ones that import azure-*.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.mgmt.resource.resources import ResourceManagementClient
 
+# azure-identity tells what it tried on standard error, and then once more in the error that we show.
+logging.getLogger("azure").setLevel(logging.CRITICAL)
 _METADATA_API = "2022-09-01"
 _CALL_SECONDS = 30
 
@@ -117,6 +120,6 @@ def azure_errors(brief: str) -> Iterator[None]:
     except HttpResponseError as error:
         code = error.error.code if error.error else error.status_code
         said = error.error.message if error.error else error.message
-        raise OrchestratorError(brief, details=f"{said} ({code})") from error
+        raise OrchestratorError(brief, details=f"{said} ({code})" if code else str(said)) from error
     except (AzureError, requests.RequestException) as error:
         raise OrchestratorError(brief, details=str(error)) from error

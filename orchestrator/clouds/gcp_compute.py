@@ -26,7 +26,7 @@ from orchestrator.settings import GcpCompute
 from stacks.contracts import ComputeOutputs, GcpComputeInputs, LiveData
 from stacks.naming import Names
 
-LAYOUT = Layout("Cloud Run", "requirements-gcp.txt", libraries="libraries")
+LAYOUT = Layout("Cloud Run", "gcp_main.py", "requirements-gcp.txt", libraries="libraries")
 _SERVICES = ("run.googleapis.com", "iam.googleapis.com", "storage.googleapis.com")
 _NEEDED = (
     "run.services.create",

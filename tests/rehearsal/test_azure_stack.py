@@ -131,7 +131,7 @@ def test_from_nothing_to_a_chart_to_nothing(
         ]
         _least_privilege(azure, names, plan)
         (worker,) = (
-            process for process in psutil.Process().children() if "azure_bootstrap.py" in " ".join(process.cmdline())
+            process for process in psutil.Process().children() if "azure/bootstrap.py" in " ".join(process.cmdline())
         )
     finally:
         stack.destroy(lambda _: None)

@@ -91,6 +91,14 @@ def test_each_commands_output_is_kept(tmp_path: Path) -> None:
     assert cli.last_words() == "a word"
 
 
+def test_what_shows_secrets_is_in_no_log(tmp_path: Path) -> None:
+    cli = command(tmp_path, "print('AccountKey=canary')\n")
+    assert cli.run(["stack", "export", "--show-secrets"], str(tmp_path), {}).stdout == "AccountKey=canary\n"
+    assert [path.name for path in (tmp_path / "log").iterdir()] == ["00-stack.err"]
+    assert cli.run(["stack", "export"], str(tmp_path), {}).stdout == "AccountKey=canary\n"
+    assert (tmp_path / "log" / "01-stack.out").read_text() == "AccountKey=canary\n"
+
+
 def test_nothing_was_said_yet(tmp_path: Path) -> None:
     assert command(tmp_path, ANSWERS).last_words() == ""
 

@@ -1,6 +1,7 @@
 """Archives: the same bytes from the same files, found again by content, refused when too large."""
 
 import errno
+import os
 import re
 import sys
 import threading
@@ -16,7 +17,7 @@ from orchestrator.clouds import aws, azure, gcp_compute
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.package import Archive, Layout, Package, Target
 
-HERE = Target("3.11", None, aws.LAYOUT)
+HERE = Target("", None, aws.LAYOUT).on_this_machine()
 
 
 def write(root: Path, *names: str, content: bytes = b"x") -> Path:
@@ -179,7 +180,7 @@ def test_the_functions_archive_has_its_modules_at_the_root(tmp_path: Path) -> No
     (tmp_path / "cache").mkdir()
 
     def function() -> Archive:
-        return package._archive("function", [package._modules(sources)], tmp_path / "cache")
+        return package._archive("function", [package._modules(sources, HERE)], tmp_path / "cache")
 
     before = function()
     with zipfile.ZipFile(before.path) as zipped:
@@ -228,13 +229,19 @@ def test_over_the_limit_the_largest_folders_are_named(tmp_path: Path) -> None:
 
 
 def limited_to(most_bytes: int | None) -> Layout:
-    return Layout("Lambda", "requirements.txt", "python", layer=True, most_bytes=most_bytes)
+    return Layout("Lambda", "aws_main.py", "requirements.txt", "python", layer=True, most_bytes=most_bytes)
 
 
 def test_how_each_cloud_wants_it() -> None:
-    assert Layout("Lambda", "requirements.txt", "python", layer=True, most_bytes=250 * package.MB) == aws.LAYOUT
-    assert Layout("Azure Functions", "requirements-azure.txt", ".python_packages/lib/site-packages") == azure.LAYOUT
-    assert Layout("Cloud Run", "requirements-gcp.txt", "libraries") == gcp_compute.LAYOUT
+    assert (
+        Layout("Lambda", "aws_main.py", "requirements.txt", "python", layer=True, most_bytes=250 * package.MB)
+        == aws.LAYOUT
+    )
+    assert (
+        Layout("Azure Functions", "function_app.py", "requirements-azure.txt", ".python_packages/lib/site-packages")
+        == azure.LAYOUT
+    )
+    assert Layout("Cloud Run", "gcp_main.py", "requirements-gcp.txt", "libraries") == gcp_compute.LAYOUT
 
 
 def test_a_target_on_this_machine_keeps_its_layout() -> None:
@@ -328,3 +335,42 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "To fix it: free 500 MB or more on this disk, then run again."
     )
     assert files(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("analysis.py", b"def (\n", "function_code/analysis.py, line 1: invalid syntax"),
+        ("own/part.py", b"a = 1\n\tb\n", "function_code/own/part.py, line 2: unexpected indent"),
+        ("analysis.py", b"\0", "function_code/analysis.py: source code string cannot contain null bytes"),
+    ],
+)
+def test_what_is_no_python_is_refused_before_anything_is_made(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    write(tmp_path, "aws_main.py")
+    write(tmp_path, name, content=content)
+    with pytest.raises(UsageError) as raised:
+        package._modules(tmp_path, HERE)
+    assert str(raised.value) == f"{message}\nTo fix it: mend it, then run again."
+
+
+def test_a_handler_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        package._modules(write(tmp_path, "analysis.py"), Target("3.13", "x", gcp_compute.LAYOUT))
+    assert str(raised.value) == (
+        "function_code has no gcp_main.py\nTo fix it: put it back: it is what the cloud calls, and calls chart.py."
+    )
+
+
+def test_the_archives_that_were_used_last_are_kept(tmp_path: Path) -> None:
+    first = archive(tmp_path, [], version="0")
+    os.utime(first.path, (1, 1))
+    second = archive(tmp_path, [], version="1")
+    os.utime(second.path, (2, 2))
+    assert archive(tmp_path, [], version="0") == first  # It is used again.
+    for version in range(2, 11):
+        archive(tmp_path, [], version=str(version))
+    assert first.path.exists()
+    assert not second.path.exists()
+    assert len(list(tmp_path.glob("layer-*.zip"))) == 10

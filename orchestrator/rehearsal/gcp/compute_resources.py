@@ -163,6 +163,7 @@ class Service(GoogleResource):
             "template.containers.sourceCode.cloudStorageSource.object",
             "template.containers.commands", "template.containers.args",
             "template.containers.envs.name", "template.containers.envs.value",
+            "template.containers.resources.cpuIdle",
             "template.containers.resources.limits", "template.containers.resources.startupCpuBoost",
         }
     )  # fmt: skip
