@@ -232,20 +232,23 @@ def _pin_subscription(layers: Layers, environ: Mapping[str, str]) -> None:
     It becomes a setting, so that it stands in the journal: a recovery in another shell must ask the same one. (In a
     rehearsal it is the stand-in's.)
     """
-    compute = layers.tree["compute"]
-    if layers.tree.get("mode") != "live" or not isinstance(compute, dict) or compute.get("cloud") != "azure":
-        return
-    if compute.get("subscription") is None:
+    if _runs_live_on_azure(layers) and _given(layers, "compute", "subscription") is None:
         for name in ("AZURE_SUBSCRIPTION_ID", "ARM_SUBSCRIPTION_ID"):
             if environ.get(name):
                 layers.override(Source(name), ("compute", "subscription"), environ[name])
                 return
 
 
+def _runs_live_on_azure(layers: Layers) -> bool:
+    return layers.tree.get("mode") == "live" and _given(layers, "compute", "cloud") == "azure"
+
+
 def _impossible_pairs(layers: Layers) -> Iterator[Mistake]:
     """Settings that are right alone and wrong together."""
     for key, text in (*_only_in_rehearsal(layers), *_only_on_plan_flex(layers)):
         yield Mistake(layers.sources[key], key, text)
+    if _runs_live_on_azure(layers) and _given(layers, "compute", "subscription") is None:
+        yield Mistake(None, ("compute", "subscription"), "missing; `az account show --query id` says yours")
 
 
 def _only_in_rehearsal(layers: Layers) -> Iterator[tuple[Key, str]]:

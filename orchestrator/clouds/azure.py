@@ -18,6 +18,7 @@ import requests
 from orchestrator import cost
 from orchestrator.clouds import Answer, Remaining
 from orchestrator.clouds.azure_clients import AzureClients, azure_errors, default_subscription
+from orchestrator.clouds.azure_publish import ASK_AGAIN_SECONDS, publish
 from orchestrator.clouds.invocation import FunctionError, archive_file, checked, get
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.package import Layout, Package, Target
@@ -53,14 +54,10 @@ _WEB_API, _STORAGE_API, _PERMISSIONS_API = "2024-11-01", "2024-01-01", "2022-04-
 _SKUS = {"consumption": "Y1", "flex": "FC1"}
 # A new app's host needs a while until it has mounted its package and knows its functions and keys; until then its front
 # end answers these.
-_READY_SECONDS, _ASK_AGAIN_SECONDS = 120.0, 0.25
+_READY_SECONDS = 180.0
 _NOT_READY = frozenset({400, 404, 409, 429, 500, 502, 503})
 _NO_FUNCTION_YET = frozenset({404, 502, 503})
 _DELETE_SECONDS = 600
-_PUBLISH_SECONDS = 600.0
-_ACCEPTED = 202
-_NOT_FOUND = 404
-_SUCCESS = 4  # https://github.com/projectkudu/kudu/blob/master/Kudu.Contracts/Deployment/DeployStatus.cs
 
 
 class Azure:
@@ -80,12 +77,6 @@ class Azure:
 
     def preflight(self) -> None:
         """Azure knows the caller and the subscription, has the region and room in it, and the caller may do all."""
-        if not self._subscription:
-            raise UsageError(
-                "There is no Azure subscription to run in",
-                details="neither compute.subscription nor AZURE_SUBSCRIPTION_ID nor ARM_SUBSCRIPTION_ID is set.",
-                resolution="set compute.subscription; `az account show --query id` says yours.",
-            )
         try:
             with azure_errors("Azure does not accept the caller"):
                 web, storage = (
@@ -194,14 +185,20 @@ class Azure:
     def invoke(self, function: ComputeOutputs, package: Package) -> Answer:
         """One GET with the app's key; on plan flex the package is published first."""
         if self._settings.plan == "flex":
-            self._publish(function, package)
+            with azure_errors("The package was not published"):
+                publish(self._site(function), package.function.path, token=self._clients.token())
         deadline = time.monotonic() + _READY_SECONDS
         key = self._key(function, deadline)
         while True:
-            response = get(function.url, {"x-functions-key": key}, timeout=self._settings.timeout)
-            if response.status_code not in _NO_FUNCTION_YET or time.monotonic() > deadline:
-                return checked(response.status_code, response.content)
-            time.sleep(_ASK_AGAIN_SECONDS)
+            try:
+                response = get(function.url, {"x-functions-key": key}, timeout=self._settings.timeout)
+            except FunctionError as error:  # A new name is not in DNS at once.
+                if not isinstance(error.__cause__, requests.ConnectionError) or time.monotonic() > deadline:
+                    raise
+            else:
+                if response.status_code not in _NO_FUNCTION_YET or time.monotonic() > deadline:
+                    return checked(response.status_code, response.content)
+            time.sleep(ASK_AGAIN_SECONDS)
 
     def _key(self, function: ComputeOutputs, deadline: float) -> str:
         """The app's function key. It is fetched here and not by the stack, so that it is in no state and no log."""
@@ -215,49 +212,20 @@ class Azure:
                 except HttpResponseError as error:
                     if error.status_code not in _NOT_READY or time.monotonic() > deadline:
                         raise
-                    time.sleep(_ASK_AGAIN_SECONDS)
+                    time.sleep(ASK_AGAIN_SECONDS)
                 else:
                     return key
 
+    def _site(self, function: ComputeOutputs) -> str:
+        """The app's deployment site."""
+        names = self._clients.get(self._app(function), api_version=_WEB_API)["properties"]["hostNameSslStates"]
+        for name in names:
+            if name["hostType"] == "Repository":
+                return f"https://{name['name']}"
+        raise OrchestratorError(f"Azure named no deployment site of {function.function}", details=str(names))
+
     def _app(self, function: ComputeOutputs) -> str:
         return f"resourceGroups/{self._names.prefix}/providers/Microsoft.Web/sites/{function.function}"
-
-    # ---- publishing, on plan flex
-
-    def _publish(self, function: ComputeOutputs, package: Package) -> None:
-        """Hand the package to the app's deployment site, and wait for the outcome.
-
-        The site answers 200 to who asks, while it works and after a failure alike: what counts is in the answer.
-        https://learn.microsoft.com/azure/azure-functions/functions-deployment-technologies#one-deploy
-        """
-        with azure_errors("The package was not published"):
-            names = self._clients.get(self._app(function), api_version=_WEB_API)["properties"]["hostNameSslStates"]
-            (site,) = (f"https://{name['name']}" for name in names if name["hostType"] == "Repository")
-            headers = {"Authorization": f"Bearer {self._clients.token()}"}
-            with package.function.path.open("rb") as file:
-                taken = requests.post(
-                    f"{site}/api/publish",
-                    params={"type": "zip"},
-                    headers=headers | {"Content-Type": "application/zip"},
-                    data=file,
-                    timeout=_PUBLISH_SECONDS,
-                )
-            if taken.status_code != _ACCEPTED:
-                raise FunctionError(
-                    "Azure did not take the package", details=f"{taken.status_code} {taken.text or taken.reason}"
-                )
-            deadline = time.monotonic() + _PUBLISH_SECONDS
-            while True:
-                answer = requests.get(f"{site}/api/deployments/latest", headers=headers, timeout=_PUBLISH_SECONDS)
-                answer.raise_for_status()
-                deployment = answer.json()
-                if deployment["complete"]:
-                    break
-                if time.monotonic() > deadline:
-                    raise FunctionError(f"Azure did not unpack the package within {_PUBLISH_SECONDS:.0f} s")
-                time.sleep(_ASK_AGAIN_SECONDS)
-        if deployment["status"] != _SUCCESS:
-            raise FunctionError("Azure did not unpack the package", details=deployment["status_text"])
 
     # ---- what is left
 

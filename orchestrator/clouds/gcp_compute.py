@@ -1,16 +1,18 @@
 """Google Cloud's compute side: preflight, invoke, what is left, remove it.
 
 The caller needs, in the project, ``_NEEDED`` (``roles/run.admin``, ``roles/iam.serviceAccountAdmin``,
-``roles/iam.serviceAccountUser`` and ``roles/storage.admin`` have them), and the APIs ``_SERVICES`` have to be enabled.
-The client speaks REST: its endpoints come from the environment variables that Pulumi's provider reads.
+``roles/iam.serviceAccountUser`` and ``roles/storage.admin`` have them); the Cloud Run, IAM and Cloud Storage APIs have
+to be enabled, and where Cloud Resource Manager's is as well, what is missing is known before anything is made. The
+client speaks REST: its endpoints come from the environment variables that Pulumi's provider reads.
 """
 
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -27,7 +29,6 @@ from stacks.contracts import ComputeOutputs, GcpComputeInputs, LiveData
 from stacks.naming import Names
 
 LAYOUT = Layout("Cloud Run", "gcp_main.py", "requirements-gcp.txt", libraries="libraries")
-_SERVICES = ("run.googleapis.com", "iam.googleapis.com", "storage.googleapis.com")
 _NEEDED = (
     "run.services.create",
     "run.services.get",
@@ -47,8 +48,8 @@ _NEEDED = (
     "storage.objects.delete",
 )
 _CREDENTIALS_RESOLUTION = (
-    "run `gcloud auth login` and `gcloud auth application-default login`, or use a service account; in CI use workload "
-    "identity with one."
+    "use a service account, or log in with the same account in both: `gcloud auth login` and `gcloud auth "
+    "application-default login`; in CI with workload identity, set gcloud up as well."
 )
 # The forms that the provider's variables have: https://www.pulumi.com/registry/packages/gcp/installation-configuration/
 _ENDPOINTS = {
@@ -56,7 +57,6 @@ _ENDPOINTS = {
     "regions": ("GOOGLE_CLOUD_RUN_CUSTOM_ENDPOINT", "https://run.googleapis.com/"),
     "iam": ("GOOGLE_IAM_CUSTOM_ENDPOINT", "https://iam.googleapis.com/v1/"),
     "projects": ("GOOGLE_RESOURCE_MANAGER_CUSTOM_ENDPOINT", "https://cloudresourcemanager.googleapis.com/v1/"),
-    "services": ("GOOGLE_SERVICE_USAGE_CUSTOM_ENDPOINT", "https://serviceusage.googleapis.com/v1/"),
 }
 _CALL_SECONDS = 30
 _DELETE_SECONDS, _PERMISSION_SECONDS, _ASK_AGAIN_SECONDS = 120.0, 180.0, 0.25
@@ -80,39 +80,39 @@ class GoogleCompute:
     # ---- preflight
 
     def preflight(self) -> None:
-        """The APIs are enabled, the region exists, and the caller may do all, and may prove who it is."""
+        """The APIs answer the caller, the region exists, and the caller may do all and prove who it is."""
+        with self._accepting_the_caller():
+            regions = self._pages("regions", f"v1/projects/{self._project}/locations", "locations")
+        self._refuse_unknown_region([region["locationId"] for region in regions])
+        with self._accepting_the_caller():
+            self._remaining()
+            granted = self._granted()
+        self._refuse_missing([permission for permission in _NEEDED if permission not in granted])
+        self._id_token("https://preflight.invalid")
+
+    @contextmanager
+    def _accepting_the_caller(self) -> Iterator[None]:
         try:
             with google_errors("Google Cloud does not accept the caller"):
-                names = [f"projects/{self._project}/services/{service}" for service in _SERVICES]
-                services = self._call(
-                    "services", "GET", f"projects/{self._project}/services:batchGet", params={"names": names}
-                )["services"]
-                regions = self._pages("regions", f"v1/projects/{self._project}/locations", "locations")
-                granted = self._call(
-                    "projects",
-                    "POST",
-                    f"projects/{self._project}:testIamPermissions",
-                    json={"permissions": list(_NEEDED)},
-                ).get("permissions", [])
+                yield
         except OrchestratorError as error:
             raise UsageError(
                 error.brief,
                 details=error.details,
-                resolution=f"check data.project ({self._project}) and the caller's roles in it, then run again.",
+                resolution=f"check data.project ({self._project}), that the Cloud Run, IAM and Cloud Storage APIs are "
+                "enabled in it, and the caller's roles; then run again.",
             ) from error
-        self._refuse_disabled(services)
-        self._refuse_unknown_region([region["locationId"] for region in regions])
-        self._refuse_missing([permission for permission in _NEEDED if permission not in granted])
-        self._id_token("https://preflight.invalid")
 
-    def _refuse_disabled(self, services: list[dict[str, Any]]) -> None:
-        disabled = [service["name"].rpartition("/")[2] for service in services if service["state"] != "ENABLED"]
-        if disabled:
-            raise UsageError(
-                f"An API is not enabled in the Google Cloud project {self._project}",
-                details="\n".join(disabled),
-                resolution=f"run `gcloud services enable {' '.join(disabled)} --project {self._project}`.",
-            )
+    def _granted(self) -> Collection[str]:
+        """Which of the needed permissions the caller has; all of them where Resource Manager is not enabled."""
+        from google.api_core.exceptions import Forbidden  # noqa: PLC0415 - slow, see gcp_clients
+
+        try:
+            path = f"projects/{self._project}:testIamPermissions"
+            answer = self._call("projects", "POST", path, json={"permissions": list(_NEEDED)})
+        except Forbidden:
+            return _NEEDED
+        return list(answer.get("permissions", []))
 
     def _refuse_unknown_region(self, regions: list[str]) -> None:
         if self._settings.region not in regions:
@@ -173,7 +173,7 @@ class GoogleCompute:
             time.sleep(_ASK_AGAIN_SECONDS)
 
     def _id_token(self, audience: str) -> str:
-        """A token that says who calls. A person's login cannot make one for an audience; gcloud's own is taken as well.
+        """A token that says who calls. Where google-auth cannot make one, gcloud's is taken.
 
         https://cloud.google.com/run/docs/authenticating/developers
         """
@@ -185,17 +185,20 @@ class GoogleCompute:
             try:
                 return str(fetch_id_token(Request(), audience))  # type: ignore[no-untyped-call]
             except DefaultCredentialsError:
-                return _persons_id_token()
+                return _gclouds_id_token(audience)
 
     # ---- what is left
 
     def remaining(self) -> list[Remaining]:
         """Services and the bucket by label and name, service accounts, which have no labels, by name."""
-        project, prefix = self._project, self._names.prefix
         with google_errors("Google Cloud did not say what is left of the run"):
-            services = self._pages("run", f"projects/{project}/locations/{self._settings.region}/services", "services")
-            accounts = self._pages("iam", f"projects/{project}/serviceAccounts", "accounts")
-            bucket = self._clients.storage.lookup_bucket(f"{prefix}-source", **self._clients.storage_limits)
+            return self._remaining()
+
+    def _remaining(self) -> list[Remaining]:
+        project, prefix = self._project, self._names.prefix
+        services = self._pages("run", f"projects/{project}/locations/{self._settings.region}/services", "services")
+        accounts = self._pages("iam", f"projects/{project}/serviceAccounts", "accounts")
+        bucket = self._clients.storage.lookup_bucket(f"{prefix}-source", **self._clients.storage_limits)
         return [
             *(
                 Remaining("gcp", "cloud run service", service["name"])
@@ -270,22 +273,24 @@ class GoogleCompute:
                 return found
 
 
-def _persons_id_token() -> str:
+def _gclouds_id_token(audience: str) -> str:
+    """What gcloud can make that google-auth cannot: for a federated account, and, without an audience, for a person."""
     gcloud = shutil.which("gcloud")
     if gcloud is None:
         raise UsageError(
-            "These Google Cloud credentials cannot make an ID token, which the function asks for",
-            details="they are a person's login, and gcloud, which can make one for a person, is not on PATH.",
+            "There is no ID token with these Google Cloud credentials, and the function asks for one",
+            details="google-auth makes one for a service account only; gcloud, which can for others, is not on PATH.",
             resolution=_CREDENTIALS_RESOLUTION,
         )
-    asked = subprocess.run(
-        [gcloud, "auth", "print-identity-token"],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=_CALL_SECONDS,
-        check=False,
-    )
-    if asked.returncode != 0:
-        raise UsageError("gcloud gave no ID token", details=asked.stderr.strip(), resolution=_CREDENTIALS_RESOLUTION)
-    return asked.stdout.strip()
+    for options in ([f"--audiences={audience}"], []):
+        asked = subprocess.run(
+            [gcloud, "auth", "print-identity-token", *options],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_CALL_SECONDS,
+            check=False,
+        )
+        if asked.returncode == 0:
+            return asked.stdout.strip()
+    raise UsageError("gcloud gave no ID token", details=asked.stderr.strip(), resolution=_CREDENTIALS_RESOLUTION)

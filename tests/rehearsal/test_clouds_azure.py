@@ -1,17 +1,21 @@
 """What a run asks of Azure besides its stack: may it run there at all, publish, the key, one call of the function."""
 
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from orchestrator.clouds import azure as module
 from orchestrator.clouds.azure import LAYOUT, Azure
+from orchestrator.clouds.azure_publish import publish
 from orchestrator.clouds.invocation import FunctionError
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.package import Archive, Layout, Package
@@ -230,3 +234,49 @@ def test_the_package_is_one_zip_with_the_libraries_where_azure_looks(pack: Calla
     assert f"{libraries}/azure/functions/__init__.py" in names
     assert f"{libraries}/pandas/__init__.py" in names
     assert [name for name in names if name.endswith(".pyc")] == []
+
+
+# ---- a deployment site that is not up yet
+
+
+@pytest.fixture
+def site() -> Any:
+    """A deployment site that answers what a test says, one after the other: a status, and a deployment or nothing."""
+    listeners = []
+
+    def start(*answers: tuple[int, dict[str, Any] | None]) -> tuple[str, list[str]]:
+        asked: list[str] = []
+
+        def answer(request: Request) -> Answer:
+            asked.append(f"{request.method} {urlsplit(request.url).path}")
+            status, said = answers[min(len(asked), len(answers)) - 1]
+            return Answer(status, {"Content-Type": "application/json"}, json.dumps(said).encode() if said else b"")
+
+        listeners.append(Listener(answer))
+        return listeners[-1].url, asked
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+RUNNING, DONE = {"complete": False}, {"complete": True, "status": 4}
+
+
+def test_a_site_that_is_not_up_is_asked_again(site: Any, packed: Package) -> None:
+    url, asked = site((503, None), (404, None), (202, None), (502, None), (200, RUNNING), (404, None), (200, DONE))
+    publish(url, packed.function.path, token="token")
+    assert asked == ["POST /api/publish"] * 3 + ["GET /api/deployments/latest"] * 4
+
+
+def test_a_site_that_does_not_take_the_package(site: Any, packed: Package) -> None:
+    url, _ = site((409, {"Message": "a deployment is in progress"}))
+    with pytest.raises(FunctionError) as raised:
+        publish(url, packed.function.path, token="token")
+    assert str(raised.value) == ('Azure did not take the package\n  409 {"Message": "a deployment is in progress"}')
+
+
+def test_a_site_that_nobody_serves(packed: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.clouds.azure_publish._PUBLISH_SECONDS", 0.1)
+    with pytest.raises(requests.ConnectionError):
+        publish("http://127.0.0.1:9", packed.function.path, token="token")

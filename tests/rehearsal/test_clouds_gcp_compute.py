@@ -22,8 +22,12 @@ from tests.rehearsal.compute_clouds import Case, ComputeClouds
 from tests.rehearsal.test_compute_contract import ROWS, Up
 
 RESOLUTION = (
-    "To fix it: run `gcloud auth login` and `gcloud auth application-default login`, or use a service account; in CI "
-    "use workload identity with one."
+    "To fix it: use a service account, or log in with the same account in both: `gcloud auth login` and `gcloud auth "
+    "application-default login`; in CI with workload identity, set gcloud up as well."
+)
+CHECK = (
+    "To fix it: check data.project ({}), that the Cloud Run, IAM and Cloud Storage APIs are enabled in it, and the "
+    "caller's roles; then run again."
 )
 
 
@@ -50,26 +54,27 @@ def refusal(cloud: GoogleCompute) -> str:
 def test_another_project(client: Callable[..., GoogleCompute]) -> None:
     assert refusal(client(project="somebody-elses")) == (
         "Google Cloud does not accept the caller\n"
-        "  Permission denied on resource project somebody-elses. (403)\n"
-        "To fix it: check data.project (somebody-elses) and the caller's roles in it, then run again."
+        "  Permission denied on resource project somebody-elses. (403)\n" + CHECK.format("somebody-elses")
     )
 
 
-def test_an_api_that_is_not_enabled(google: GoogleCloud, client: Callable[..., GoogleCompute]) -> None:
-    google.access.disabled = {"iam.googleapis.com"}
-    assert refusal(client()) == (
-        "An API is not enabled in the Google Cloud project rehearsal-project\n"
-        "  iam.googleapis.com\n"
-        "To fix it: run `gcloud services enable iam.googleapis.com --project rehearsal-project`."
+@pytest.mark.parametrize("api", ["run.googleapis.com", "iam.googleapis.com"])
+def test_an_api_that_is_not_enabled(google: GoogleCloud, client: Callable[..., GoogleCompute], api: str) -> None:
+    google.access.disabled = {api}
+    said = refusal(client())
+    assert said.startswith(
+        "Google Cloud does not accept the caller\n"
+        f"  {api} has not been used in project rehearsal-project before or it is disabled. Enable it by visiting https://"
     )
+    assert said.endswith(CHECK.format("rehearsal-project"))
 
 
-def test_cloud_run_itself_is_not_enabled(google: GoogleCloud, client: Callable[..., GoogleCompute]) -> None:
-    google.access.disabled = {"run.googleapis.com"}
-    assert refusal(client()).splitlines()[:2] == [
-        "An API is not enabled in the Google Cloud project rehearsal-project",
-        "  run.googleapis.com",
-    ]
+def test_what_resource_manager_does_not_say_is_not_missing(
+    google: GoogleCloud, client: Callable[..., GoogleCompute]
+) -> None:
+    google.access.disabled = {"cloudresourcemanager.googleapis.com"}
+    google.access.withheld = {"run.services.delete"}
+    client().preflight()
 
 
 def test_a_region_that_cloud_run_does_not_have(client: Callable[..., GoogleCompute]) -> None:
@@ -114,15 +119,21 @@ def person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str | N
 
 def test_gclouds_own_token_is_taken(client: Callable[..., GoogleCompute], person: Callable[[str], None]) -> None:
     person('echo "token for $*"')
-    assert client()._id_token("https://hop") == "token for auth print-identity-token"
+    assert client()._id_token("https://hop") == "token for auth print-identity-token --audiences=https://hop"
     client().preflight()
+
+
+def test_a_persons_token_has_no_audience(client: Callable[..., GoogleCompute], person: Callable[[str], None]) -> None:
+    person('test $# = 2 && echo token || { echo "Invalid account type for --audiences" >&2; exit 1; }')
+    assert client()._id_token("https://hop") == "token"
 
 
 def test_no_gcloud(client: Callable[..., GoogleCompute], person: Callable[[None], None]) -> None:
     person(None)
     assert refusal(client()) == (
-        "These Google Cloud credentials cannot make an ID token, which the function asks for\n"
-        "  they are a person's login, and gcloud, which can make one for a person, is not on PATH.\n" + RESOLUTION
+        "There is no ID token with these Google Cloud credentials, and the function asks for one\n"
+        "  google-auth makes one for a service account only; gcloud, which can for others, is not on PATH.\n"
+        + RESOLUTION
     )
 
 

@@ -34,30 +34,6 @@ def test_the_caller_is_told_what_he_may_do(google: GoogleCloud, call_google: Cal
     assert call_google("POST", f"{PROJECT}:testIamPermissions", asked)[:2] == (200, {})
 
 
-# ---- services
-
-
-@pytest.mark.usefixtures("google")
-def test_services_are_enabled_or_not(google: GoogleCloud, call_google: Call) -> None:
-    google.access.disabled.add("run.googleapis.com")
-    names = "&".join(f"names=projects/rehearsal-project/services/{name}.googleapis.com" for name in ("storage", "run"))
-    status, answer, _ = call_google("GET", f"{PROJECT}/services:batchGet?{names}")
-    assert (status, answer) == (
-        200,
-        {
-            "services": [
-                {
-                    "name": f"projects/123456789012/services/{name}.googleapis.com",
-                    "config": {"name": f"{name}.googleapis.com"},
-                    "state": state,
-                    "parent": "projects/123456789012",
-                }
-                for name, state in (("storage", "ENABLED"), ("run", "DISABLED"))
-            ]
-        },
-    )
-
-
 # ---- service accounts
 
 
@@ -129,18 +105,6 @@ def test_a_service_account_is_made_once(google: GoogleCloud) -> None:
             None,
             error(403, "PERMISSION_DENIED", "Permission denied on resource project other."),
         ),
-        (
-            "GET",
-            f"{PROJECT}/services:batchGet",
-            None,
-            error(400, "INVALID_ARGUMENT", "1 to 30 names are allowed, not 0"),
-        ),
-        (
-            "GET",
-            f"{PROJECT}/services:batchGet?names=run.googleapis.com",
-            None,
-            error(400, "INVALID_ARGUMENT", "run.googleapis.com is no service of projects/rehearsal-project"),
-        ),
     ],
 )
 @pytest.mark.usefixtures("google")
@@ -161,12 +125,6 @@ def test_what_the_api_refuses(
             f"{PROJECT}/serviceAccounts?filter=x",
             None,
             f"query parameter filter of GET {PROJECT}/serviceAccounts",
-        ),
-        (
-            "GET",
-            f"{PROJECT}/services:batchGet?names=projects/rehearsal-project/services/compute.googleapis.com",
-            None,
-            "service compute.googleapis.com",
         ),
     ],
 )

@@ -307,6 +307,7 @@ def test_a_function_that_fails_is_told_with_its_log_and_leaves_nothing(
     ("moment", "number", "code"),
     [
         ("clouds: started", signal.SIGINT, 130),
+        ("preflight: started", signal.SIGINT, 130),
         ("data stack: started", signal.SIGTERM, 143),
         ("compute stack: started", signal.SIGINT, 130),
         ("function: started", signal.SIGTERM, 143),

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.clouds import Remaining
 from orchestrator.clouds.azure import _NEEDED, LAYOUT, Azure, _allowed
 from orchestrator.clouds.azure_clients import default_subscription
-from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.errors import OrchestratorError
 from orchestrator.package import Target
 from orchestrator.settings import AzureCompute
 from stacks.naming import Names, new_run_id
@@ -65,18 +65,6 @@ def test_contributor_is_enough() -> None:
 )
 def test_the_environments_subscription(environ: dict[str, str], subscription: str) -> None:
     assert default_subscription(environ) == subscription
-
-
-def test_no_subscription_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AZURE_SUBSCRIPTION_ID", "ARM_SUBSCRIPTION_ID"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UsageError) as raised:
-        azure().preflight()
-    assert str(raised.value) == (
-        "There is no Azure subscription to run in\n"
-        "  neither compute.subscription nor AZURE_SUBSCRIPTION_ID nor ARM_SUBSCRIPTION_ID is set.\n"
-        "To fix it: set compute.subscription; `az account show --query id` says yours."
-    )
 
 
 @pytest.mark.parametrize(("settings", "python"), [({}, "3.12"), ({"plan": "flex", "python": "3.13"}, "3.13")])

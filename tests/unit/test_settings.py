@@ -151,19 +151,26 @@ def test_the_shipped_rehearsals_need_nothing(name: str) -> None:
     assert chosen.model_dump() == load(CONFIGS / "rehearsal.yaml", environ={}).model_dump()
 
 
+SUBSCRIPTION = {"AZURE_SUBSCRIPTION_ID": "01234567-89ab-cdef-0123-456789abcdef"}
+
+
 @pytest.mark.parametrize("cloud", ["aws", "azure", "gcp"])
-def test_the_shipped_live_configs_need_only_your_project(cloud: str) -> None:
+def test_the_shipped_live_configs_need_only_your_project_and_on_azure_a_subscription(cloud: str) -> None:
     config = CONFIGS / f"{cloud}.yaml"
-    chosen = load(config, environ={"ORCHESTRATOR_DATA__PROJECT": "my-project-123"})
+    chosen = load(config, environ={"ORCHESTRATOR_DATA__PROJECT": "my-project-123"} | SUBSCRIPTION)
     assert (chosen.mode, chosen.data.project, chosen.compute.cloud) == ("live", "my-project-123", cloud)
-    assert chosen.compute == loaded(SMALL, f"compute.cloud={cloud}").compute
+    more = [f"compute.subscription={SUBSCRIPTION['AZURE_SUBSCRIPTION_ID']}"] if cloud == "azure" else []
+    assert chosen.compute == loaded(SMALL, f"compute.cloud={cloud}", *more).compute
     with pytest.raises(UsageError) as caught:
-        load(config, environ={})
-    assert str(caught.value) == (
-        f"{config} has 1 mistake\n"
+        load(config, environ=SUBSCRIPTION)
+    missing = (
         "  line 7: data.project: expected a GCP project id: 6 to 30 lowercase letters, digits and hyphens, "
-        f'such as "my-project-123"; got nothing\n{FIX_ONE}'
+        'such as "my-project-123"; got nothing'
     )
+    if cloud == "azure":
+        assert str(caught.value).splitlines()[1] == missing
+    else:
+        assert str(caught.value) == f"{config} has 1 mistake\n{missing}\n{FIX_ONE}"
 
 
 def test_parameters_are_up_to_64_bits_long() -> None:

@@ -112,7 +112,6 @@ OTHER = "11234567-89ab-cdef-0123-456789abcdef"
 @pytest.mark.parametrize(
     ("overrides", "environ", "subscription", "origin"),
     [
-        ([], {}, None, "default"),
         ([], {"ARM_SUBSCRIPTION_ID": OTHER}, OTHER, "ARM_SUBSCRIPTION_ID"),
         (
             [],
@@ -147,3 +146,10 @@ def test_a_subscription_of_the_environment_is_checked_as_any_setting() -> None:
         'ARM_SUBSCRIPTION_ID: expected an Azure subscription id, such as "01234567-89ab-cdef-0123-456789abcdef"; '
         'got "mine"'
     )
+
+
+def test_a_live_run_on_azure_needs_a_subscription() -> None:
+    Path("c.yaml").write_text("mode: live\n" + SMALL, encoding="utf-8")
+    with pytest.raises(UsageError) as raised:
+        load(Path("c.yaml"), overrides=["compute.cloud=azure"], environ={"AZURE_SUBSCRIPTION_ID": ""})
+    assert raised.value.details == "compute.subscription: missing; `az account show --query id` says yours"

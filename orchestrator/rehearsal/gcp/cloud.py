@@ -86,7 +86,6 @@ class GoogleCloud:
             "GOOGLE_CLOUD_RUN_V2_CUSTOM_ENDPOINT": f"{self.endpoint}/v2/",
             "GOOGLE_IAM_CUSTOM_ENDPOINT": f"{self.endpoint}/v1/",
             "GOOGLE_RESOURCE_MANAGER_CUSTOM_ENDPOINT": f"{self.endpoint}/v1/",
-            "GOOGLE_SERVICE_USAGE_CUSTOM_ENDPOINT": f"{self.endpoint}/v1/",
             "GOOGLE_CLOUD_PROJECT": self.project,
         }
 

@@ -1,4 +1,4 @@
-"""A project of a stand-in Google Cloud: its service accounts, what its caller may do, which services are enabled."""
+"""A project of a stand-in Google Cloud: its service accounts, what its caller may do, which APIs are disabled."""
 
 import re
 import secrets
@@ -6,21 +6,8 @@ import threading
 from collections.abc import Collection
 
 from orchestrator.rehearsal.gcp.identity import ServiceAccount
-from orchestrator.rehearsal.gcp.rest import CloudError, unsupported
+from orchestrator.rehearsal.gcp.rest import CloudError
 
-NUMBER = "123456789012"
-"""The project's number, which some services answer instead of its id."""
-SERVICES = frozenset(
-    {
-        "bigquery.googleapis.com",
-        "cloudresourcemanager.googleapis.com",
-        "iam.googleapis.com",
-        "run.googleapis.com",
-        "serviceusage.googleapis.com",
-        "storage.googleapis.com",
-    }
-)
-"""The services that have a stand-in."""
 # https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/create
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _LONGEST_DESCRIPTION = 256
@@ -76,12 +63,6 @@ class Project:
                 "you enabled this API recently, wait a few minutes for the action to propagate to our systems and "
                 "retry.",
             )
-
-    def state(self, service: str) -> str:
-        """A service's state, https://cloud.google.com/service-usage/docs/reference/rest/v1/services#State."""
-        if service not in SERVICES:
-            raise unsupported(f"service {service}")
-        return "DISABLED" if service in self.disabled else "ENABLED"
 
     def create_account(self, account_id: str, *, description: str, display_name: str) -> ServiceAccount:
         """Make a service account; CloudError 400 for what IAM would not take, 409 when there is one of that name."""

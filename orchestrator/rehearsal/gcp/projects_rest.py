@@ -1,8 +1,7 @@
-"""The routes of a stand-in project: Resource Manager, Service Usage and IAM, as far as our client uses them.
+"""The routes of a stand-in project: Resource Manager and IAM, as far as our client uses them.
 
-All three have version 1 and speak of ``projects/...``, so they share one endpoint:
-https://cloud.google.com/resource-manager/reference/rest/v1,
-https://cloud.google.com/service-usage/docs/reference/rest/v1, https://cloud.google.com/iam/docs/reference/rest/v1.
+Both have version 1 and speak of ``projects/...``, so they share one endpoint:
+https://cloud.google.com/resource-manager/reference/rest/v1, https://cloud.google.com/iam/docs/reference/rest/v1.
 """
 
 from collections.abc import Mapping
@@ -11,44 +10,36 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request
 
 from orchestrator.rehearsal.gcp.identity import ServiceAccount
-from orchestrator.rehearsal.gcp.projects import NUMBER, Project
-from orchestrator.rehearsal.gcp.rest import CloudError, only_fields, page, query_parameters
+from orchestrator.rehearsal.gcp.projects import Project
+from orchestrator.rehearsal.gcp.rest import only_fields, page, query_parameters
 
 PERMISSIONS: Mapping[str, str | None] = {
     "projects.test_permissions": None,  # Whoever asks may know what he may do.
-    "projects.get_services": "serviceusage.services.get",
     "projects.list_accounts": "iam.serviceAccounts.list",
     "projects.delete_account": "iam.serviceAccounts.delete",
 }
+_IAM = "iam.googleapis.com"
 _ACCOUNTS_PAGE = 20
 """Of a request that does not say: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/list."""
-_MOST_SERVICES = 30
 
 
 def routes(project: Project) -> Blueprint:
-    """What the caller may do, which services are enabled, service accounts to list and delete."""
+    """What the caller may do, service accounts to list and delete."""
     api = Blueprint("projects", __name__, url_prefix="/v1/projects")
 
     @api.post("/<project_id>:testIamPermissions")
     def test_permissions(project_id: str) -> Response:
         query_parameters()
+        project.require_service("cloudresourcemanager.googleapis.com")
         project.check_id(project_id)
         body = only_fields("the request", request.get_json(), {"permissions"})
         found = project.granted(g.principal, body["permissions"])
         return jsonify({"permissions": found} if found else {})
 
-    @api.get("/<project_id>/services:batchGet")
-    def get_services(project_id: str) -> Response:
-        query_parameters("names")
-        project.check_id(project_id)
-        names = request.args.getlist("names")
-        if not 1 <= len(names) <= _MOST_SERVICES:
-            raise CloudError(400, "INVALID_ARGUMENT", f"1 to {_MOST_SERVICES} names are allowed, not {len(names)}")
-        return jsonify({"services": [_service(project, name) for name in names]})
-
     @api.get("/<project_id>/serviceAccounts")
     def list_accounts(project_id: str) -> Response:
         given = query_parameters("pageSize", "pageToken")
+        project.require_service(_IAM)
         project.check_id(project_id)
         found = [_account(account) for account in project.accounts()]
         some, token = page(found, given.get("pageSize", str(_ACCOUNTS_PAGE)), given.get("pageToken"))
@@ -57,25 +48,12 @@ def routes(project: Project) -> Blueprint:
     @api.delete("/<project_id>/serviceAccounts/<email>")
     def delete_account(project_id: str, email: str) -> Response:
         query_parameters()
+        project.require_service(_IAM)
         project.check_id(project_id)
         project.delete_account(email)
         return jsonify({})
 
     return api
-
-
-def _service(project: Project, name: str) -> dict[str, Any]:
-    """A service's state. The answer has the project's number where the question has its id."""
-    parent, _, service = name.rpartition("/services/")
-    if parent != f"projects/{project.id}":
-        raise CloudError(400, "INVALID_ARGUMENT", f"{name} is no service of projects/{project.id}")
-    parent = f"projects/{NUMBER}"
-    return {
-        "name": f"{parent}/services/{service}",
-        "config": {"name": service},
-        "state": project.state(service),
-        "parent": parent,
-    }
 
 
 def _account(account: ServiceAccount) -> dict[str, Any]:
