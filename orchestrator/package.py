@@ -31,7 +31,7 @@ FUNCTION_CODE: Final = Path(__file__).parent.parent / "function_code"
 MB: Final = 1024 * 1024
 """The clouds' megabyte."""
 
-_KEPT = 10
+_KEPT = 5
 
 ARCHIVE_FORMAT: Final = 2
 """Raise it when this module zips or installs the same input differently, so that older archives are not used."""
