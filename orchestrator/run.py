@@ -5,7 +5,8 @@
     always: compute stack down -> the clouds are asked what is left
 
 Both stacks come up at once; what the data stack makes reaches the compute stack as a plain future the moment it
-exists. The main thread is not here: it waits for signals (``cli.py``).
+exists. (Where the function reads the extract in place, the data stack goes down with the compute stack.) The main
+thread is not here: it waits for signals (``cli.py``).
 """
 
 import os

@@ -112,8 +112,11 @@ def test_no_quota_left(stand_in: AzureCloud, client: Callable[..., Azure], plan:
     )
 
 
-def test_the_other_plans_quota_does_not_matter(stand_in: AzureCloud, client: Callable[..., Azure]) -> None:
-    stand_in.subscription.limits |= {"FC1": 0}
+@pytest.mark.parametrize("limits", [{"FC1": 0}, {"Y1": -1}], ids=["of the other plan", "without a limit"])
+def test_a_quota_that_does_not_matter(
+    stand_in: AzureCloud, client: Callable[..., Azure], limits: dict[str, int]
+) -> None:
+    stand_in.subscription.limits |= limits
     client(plan="consumption").preflight()
 
 
