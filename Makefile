@@ -1,17 +1,21 @@
 # make run    set everything up and run the analysis in rehearsal: no account, no key, nothing leaves the machine
 # make test   set everything up and run the tests
+# make contract  the stand-ins and clients against parts that others wrote, which are fetched and built once
 # make check  formatting, lint, types, layers
 # make lock   resolve the dependencies anew
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check lock clean
+.PHONY: run test contract check lock clean
 
 run: .venv/run-ready
 	$(BIN)/python -m orchestrator run
 
 test: .venv/test-ready
 	$(BIN)/pytest
+
+contract: .venv/test-ready
+	$(BIN)/pytest tests/contract
 
 check: .venv/test-ready
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""What each tier of tests may touch: ``unit`` nothing outside this process, ``rehearsal`` loopback, ``live`` all.
+"""What each tier of tests may touch: ``unit`` nothing outside this process, ``live`` all, the others loopback.
 
 The guard is pytest-socket's. It sees Python's own sockets only: not gRPC's, nor those of a process that a test starts.
 """
@@ -13,6 +13,7 @@ _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 _RULES = {
     "unit": "tests/unit opens no socket, not even to this machine: tests/rehearsal is for what needs one.",
     "rehearsal": "tests/rehearsal connects to servers on this machine only: tests/live is for real clouds.",
+    "contract": "tests/contract connects to servers on this machine only: tests/live is for real clouds.",
 }
 _REFUSAL = "#!/bin/sh\necho 'tests/unit runs no {name}: tests/rehearsal is for what needs it.' >&2\nexit 1\n"
 
@@ -26,7 +27,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     # A Unix socket leads nowhere: an event loop wakes itself up with a pair of them.
     if _tier(item) == "unit":
         pytest_socket.disable_socket(allow_unix_socket=True)
-    elif _tier(item) == "rehearsal":
+    elif _tier(item) in ("rehearsal", "contract"):
         pytest_socket.socket_allow_hosts(_LOOPBACK, allow_unix_socket=True)
 
 
