@@ -17,11 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from pulumi import automation
 from pulumi.automation import errors as automation_errors
+from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from orchestrator.errors import OrchestratorError
@@ -160,9 +162,8 @@ class Stack:
             program=program,
             project_settings=automation.ProjectSettings(name=PROJECT, runtime="python"),
         )
-        workspace = automation.LocalWorkspace(**vars(options))
-        find = automation.Stack.select if select else automation.Stack.create
-        return find(self._stack_name, workspace)
+        workspace = _Workspace(**vars(options))
+        return _Stack(self._stack_name, workspace, StackInitMode.SELECT if select else StackInitMode.CREATE)
 
     def _translate(self, on_event: Callable[[StackEvent], None], failures: list[str]) -> Callable[[EngineEvent], None]:
         def translate(event: EngineEvent) -> None:
@@ -240,6 +241,28 @@ def _environment(caller: Mapping[str, str], backend: Backend, pulumi_home: Path)
         "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
     }
+
+
+class _Workspace(automation.LocalWorkspace):
+    """The SDK's workspace, but that it selects no stack: every command that we give names its own."""
+
+    def select_stack(self, stack_name: str) -> None:
+        """Nothing to do: what needs the stack fails when it is not there."""
+
+
+class _Stack(automation.Stack):
+    """The SDK's stack, without what it asks after each operation: nobody reads it, and each question is a CLI process.
+
+    A program hands its outputs over while it runs; what was done comes in the events.
+    """
+
+    def outputs(self) -> automation.OutputMap:
+        """None."""
+        return {}
+
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002 - the SDK's
+        """An empty summary; ``up`` and ``destroy`` want one."""
+        return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
 
 
 class _Command(automation.PulumiCommand):

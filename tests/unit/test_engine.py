@@ -214,4 +214,4 @@ def test_a_destroy_that_fails(tmp_path: Path) -> None:
 def test_a_runs_stack_has_its_folder_under_the_home(tmp_path: Path) -> None:
     cli = program(tmp_path, says("error: no stack named 'r1-data' found"))
     engine.stack_of("r1", "data", home=Home(tmp_path), cli=cli, backend=BACKEND).destroy(no_event)
-    assert (tmp_path / "runs" / "r1" / "data" / "log" / "00-stack.err").read_text().startswith("error: no stack")
+    assert (tmp_path / "runs" / "r1" / "data" / "log" / "00-destroy.err").read_text().startswith("error: no stack")
