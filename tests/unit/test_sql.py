@@ -112,6 +112,17 @@ def test_what_a_query_gives(
     assert answer(database, sql) == rows
 
 
+def test_a_result_has_bigquerys_names_in_duckdb_too(database: duckdb.DuckDBPyConnection) -> None:
+    statement = translated(
+        "SELECT 1, CAST(state AS STRING), MAX(n), state FROM d.storms GROUP BY state ORDER BY 3 DESC, 2"
+    )
+    found = database.execute(statement.sql, statement.arguments)
+    assert (
+        [column[0] for column in found.description or ()] == list(statement.columns) == ["f0_", "f1_", "f2_", "state"]
+    )
+    assert found.fetchall() == [(1, "Ohio", 3, "Ohio"), (1, "Texas", 2, "Texas")]
+
+
 @pytest.mark.parametrize(
     ("sql", "reads"),
     [
@@ -176,14 +187,14 @@ def test_a_parameter_is_never_text_in_the_query(database: duckdb.DuckDBPyConnect
         ),
         (
             "SELECT 1 FROM d.storms WHERE n IN (1, 'a')",
-            "No matching signature for operator IN for argument types: INT64, INT64, STRING",
+            "No matching signature for operator IN for argument types INT64 and {INT64, STRING}",
         ),
-        ("SELECT LOWER(n) FROM d.storms", "No matching signature for function LOWER for argument types: INT64"),
+        ("SELECT LOWER(n) FROM d.storms", "No matching signature for function LOWER\n  Argument types: INT64"),
         (
             "SELECT SUM(state) FROM d.storms",
-            "No matching signature for aggregate function SUM for argument types: STRING",
+            "No matching signature for aggregate function SUM\n  Argument types: STRING",
         ),
-        ("SELECT state + 1 FROM d.storms", "No matching signature for operator + for argument types: STRING, INT64"),
+        ("SELECT state + 1 FROM d.storms", "No matching signature for operator +\n  Argument types: STRING, INT64"),
         (
             "SELECT EXTRACT(DAY FROM n) FROM d.storms",
             "No matching signature for function EXTRACT for argument types: DATE_TIME_PART FROM INT64",
@@ -201,6 +212,15 @@ def test_a_parameter_is_never_text_in_the_query(database: duckdb.DuckDBPyConnect
         ("SELEC 1", 'Syntax error: Unexpected "1" at [1:7] (Invalid expression / Unexpected token)'),
         ("", "Syntax error: Unexpected end of statement"),
         ("SELECT FROM d.storms", "Syntax error: SELECT list must not be empty"),
+        ("SELECT state AS s FROM d.storms WHERE s = 'a'", "Unrecognized name: s at [1:39]"),
+        (
+            "SELECT a.n FROM d.storms AS a JOIN d.storms AS b",
+            "INNER JOIN must have an immediately following ON or USING clause",
+        ),
+        (
+            "SELECT state, n FROM d.storms GROUP BY state",
+            "SELECT list expression references column n which is neither grouped nor aggregated at [1:15]",
+        ),
         ("SELECT 1 AS `a.b`", 'Invalid field name "a.b".'),
     ],
 )

@@ -6,6 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlglot import exp
 
@@ -27,7 +28,7 @@ _STRUCTURE = (
     exp.Select, exp.Subquery, exp.With, exp.CTE, exp.From, exp.Join, exp.Table, exp.TableAlias, exp.Where, exp.Group,
     exp.Having, exp.Qualify, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Union, exp.Alias, exp.Identifier,
     exp.Column, exp.Literal, exp.RawString, exp.Placeholder, exp.Paren, exp.Null, exp.Boolean, exp.DataType, exp.Var,
-    exp.Star, exp.Distinct, exp.Is, exp.Window, exp.WindowSpec, exp.WeekStart, exp.TsOrDsToDate, exp.TsOrDsToDatetime,
+    exp.Star, exp.Distinct, exp.Window, exp.WindowSpec, exp.WeekStart, exp.TsOrDsToDate, exp.TsOrDsToDatetime,
 )  # fmt: skip
 # Operands that must be of one type (or of two that BigQuery takes for one another).
 _ALIKE: Mapping[type[exp.Expr], str] = {
@@ -73,6 +74,10 @@ _JOIN_KINDS = frozenset({"", "INNER", "OUTER", "CROSS"})
 
 # What both engines read alike in a literal.
 _ISO_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}:[0-9]{2})?")
+_NUMBER = {
+    "INT64": re.compile(r"\s*[+-]?([0-9]+|0[xX][0-9a-fA-F]+)\s*"),
+    "FLOAT64": re.compile(r"(?i)\s*[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|0x[0-9a-f]+|nan|inf(inity)?)\s*"),
+}
 
 
 def check_expressions(tree: exp.Expr) -> None:
@@ -90,6 +95,8 @@ def check_expressions(tree: exp.Expr) -> None:
             _check_extract(node)
         elif isinstance(node, exp.Cast):
             _check_cast(node)
+        elif isinstance(node, exp.Is):
+            _check_is(node)
         elif not check_function(node) and not isinstance(node, _STRUCTURE):
             raise unsupported(node.sql("bigquery"))
         _check_structure(node)
@@ -122,7 +129,7 @@ def _check_clauses(node: exp.Expr) -> None:
     if isinstance(node, exp.Window):
         _check_window(node)
     if isinstance(node, exp.RowNumber | exp.Rank | exp.Lag | exp.Lead) and not isinstance(node.parent, exp.Window):
-        raise mismatch(f"Function {node.key.upper()} cannot be called without an OVER clause")
+        raise mismatch(f"Analytic function {node.sql_name()} cannot be called without an OVER clause")
 
 
 def _check_count(node: exp.Limit | exp.Offset) -> None:
@@ -147,8 +154,7 @@ def _check_window(window: exp.Window) -> None:
     if frame is not None and (frame.args.get("kind") != "ROWS" or frame.args.get("exclude")):
         raise unsupported(text)
     if isinstance(window.this, exp.Rank | exp.Lag | exp.Lead) and not window.args.get("order"):
-        name = window.this.key.upper()
-        raise mismatch(f"Window ORDER BY is required for analytic function {name}")
+        raise mismatch(f"Window ORDER BY is required for analytic function {window.this.key}")
 
 
 def _operands(node: exp.Expr) -> list[exp.Expr]:
@@ -162,13 +168,15 @@ def _operands(node: exp.Expr) -> list[exp.Expr]:
 def _check_takes(node: exp.Expr) -> None:
     name, allowed = _TAKES[type(node)]
     operands = _operands(node)
-    if isinstance(node, exp.Count) and isinstance(operands[0], exp.Star):
+    if isinstance(node, exp.Count) and len(operands) == 1 and isinstance(operands[0], exp.Star):
         return
     if isinstance(node, exp.Like) and (not isinstance(node.expression, exp.Literal) or "\\" in node.expression.name):
         raise unsupported(f"LIKE with anything but a literal without a backslash, {node.sql('bigquery')}")
-    if len(operands) > (2 if isinstance(node, exp.Binary) else 1):
+    if len(operands) != (2 if isinstance(node, exp.Binary) else 1):
         raise unsupported(node.sql("bigquery"))
     types = [bigquery_type(operand) for operand in operands]
+    if (isinstance(node, exp.Add | exp.Sub) and set(types) & TIMES) or (allowed == TEXT and types[0] == "NULL"):
+        raise unsupported(f"{node.sql('bigquery')}, of {', '.join(types)}")
     if not set(types) <= allowed | {"NULL"}:
         raise no_signature(name, types)
 
@@ -180,13 +188,18 @@ def _check_alike(node: exp.Expr, name: str, operands: Sequence[exp.Expr]) -> Non
         if len(columns) != 1:
             raise mismatch("Subquery of type IN must have only one output column")
         operands = [node.this, columns[0]]
-    elif isinstance(node, exp.In) and not node.expressions:
+    elif len(operands) == 1:  # COALESCE(x), or an IFNULL(x), which BigQuery does not take; x IN () of nothing.
         raise unsupported(node.sql("bigquery"))
     types = [bigquery_type(operand) for operand in operands]
-    for operand, kind in zip(operands[1:], types[1:], strict=True):
-        if not _comparable(operands[0], types[0], operand, kind):
-            what = "function" if isinstance(node, exp.Coalesce) else "operator"
-            raise no_signature(f"{what} {name}", types)
+    if all(_comparable(operands[0], types[0], *other) for other in zip(operands[1:], types[1:], strict=True)):
+        return
+    if query is not None:
+        raise mismatch(f"Cannot execute IN subquery with uncomparable types {types[0]} and {types[1]}")
+    if isinstance(node, exp.In):
+        raise mismatch(
+            f"No matching signature for operator IN for argument types {types[0]} and {{{', '.join(types[1:])}}}"
+        )
+    raise no_signature(f"{'function' if isinstance(node, exp.Coalesce) else 'operator'} {name}", types)
 
 
 def _comparable(left: exp.Expr, left_type: str, right: exp.Expr, right_type: str) -> bool:
@@ -199,11 +212,40 @@ def _comparable(left: exp.Expr, left_type: str, right: exp.Expr, right_type: str
     text = left if left_type == "STRING" else right
     if isinstance(text, exp.Cast) and isinstance(text.this, exp.Placeholder):
         raise unsupported(f"parameter @{text.this.name} of type STRING taken for a time")
-    return isinstance(text, exp.Literal)
+    if isinstance(text, exp.Literal):
+        kind = right_type if left_type == "STRING" else left_type
+        if not _is_time(text.name, kind):
+            raise mismatch(f'Could not cast literal "{text.name}" to type {kind}')
+        return True
+    return False
+
+
+def _is_time(text: str, kind: str) -> bool:
+    """Whether a text is a time there is; only the form that both engines read alike is known.
+
+    Raises:
+        CloudError: 501 for any other form.
+    """
+    if any(mark.isdigit() for mark in text) and not _ISO_TIME.fullmatch(text):
+        raise unsupported(f'"{text}" as a {kind}')
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_is(node: exp.Is) -> None:
+    """IS NULL of anything, IS TRUE and IS FALSE of a BOOL."""
+    kind = bigquery_type(node.this)
+    if isinstance(node.expression, exp.Boolean) and kind not in {"BOOL", "NULL"}:
+        raise no_signature(f"operator IS {str(node.expression.this).upper()}", [kind])
 
 
 def _check_extract(node: exp.Extract) -> None:
     part, kind = node.name.upper(), bigquery_type(node.expression)
+    if kind == "NULL":
+        raise unsupported(node.sql("bigquery"))
     if kind not in TIMES:
         raise mismatch(f"No matching signature for function EXTRACT for argument types: DATE_TIME_PART FROM {kind}")
     if part in _TIME_PARTS and kind == "DATE":
@@ -219,8 +261,18 @@ def _check_cast(node: exp.Cast) -> None:
     if isinstance(node.this, exp.Placeholder):
         bigquery_type(node)
         return
-    if isinstance(node.this, exp.Literal) and bigquery_type(node) in TIMES and _ISO_TIME.fullmatch(node.this.name):
-        return
     change = (bigquery_type(node.this), bigquery_type(node))
+    if isinstance(node.this, exp.Literal) and node.this.is_string and not isinstance(node, exp.TryCast):
+        _check_literal(node.this.name, change[1])
+    if isinstance(node.this, exp.Literal) and change[1] in TIMES and _ISO_TIME.fullmatch(node.this.name):
+        return
     if change[0] not in {change[1], "NULL"} and change not in _CASTS:
         raise unsupported(f"{node.sql('bigquery')}, from {change[0]} to {change[1]}")
+
+
+def _check_literal(text: str, kind: str) -> None:
+    """A literal is read when the query is checked. sqlglot does not tell DATE '...' from CAST('...' AS DATE)."""
+    if kind in TIMES and not _is_time(text, kind):
+        raise mismatch(f"Invalid {kind} literal")
+    if kind in _NUMBER and not _NUMBER[kind].fullmatch(text):
+        raise mismatch(f'Could not cast literal "{text}" to type {kind}')

@@ -16,6 +16,7 @@ from orchestrator.rehearsal.sql.types import (
     INTEGERS,
     NUMBERS,
     TEXT,
+    TIMES,
     bigquery_type,
     check_common,
     mismatch,
@@ -72,6 +73,12 @@ _COMMON: Mapping[type[exp.Expr], str] = {
 }
 # sqlglot's own notes on a node, which change nothing here.
 _NOTES = frozenset({"safe", "coalesce", "typed", "ignore_nulls", "position", "unit", "date_part_boundary"})
+# What sqlglot lets a call leave out, and BigQuery does not.
+_NEEDED: Mapping[type[exp.Expr], str] = {exp.Substring: "start", exp.Replace: "replacement"}
+# Of a bare NULL, sqlglot takes these for INT64 as BigQuery does; the others it types wrongly.
+_TYPED_BY_REST = exp.IntDiv | exp.Mod | exp.Lag | exp.Lead
+# BigQuery turns some other types into what these take.
+_COERCING = exp.Concat | exp.DPipe | exp.DateTrunc | exp.DatetimeTrunc | exp.DateDiff
 _DATE_UNITS = frozenset({"YEAR", "QUARTER", "MONTH", "WEEK", "DAY"})
 _TRUNC_UNITS: Mapping[type[exp.Expr], frozenset[str]] = {
     exp.DateTrunc: _DATE_UNITS,
@@ -130,13 +137,15 @@ def _arguments(node: exp.Expr, keys: Sequence[str]) -> list[exp.Expr]:
 
 def _check_signature(node: exp.Expr, signature: _Signature) -> None:
     types = [bigquery_type(argument) for argument in _arguments(node, tuple(signature.takes))]
+    if type(node) in _NEEDED and node.args.get(_NEEDED[type(node)]) is None:
+        raise no_signature(signature.name, types)
+    if types[:1] == ["NULL"] and not isinstance(node, _TYPED_BY_REST):
+        raise unsupported(f"a NULL without a type in {node.sql('bigquery')}")
     for key, allowed in signature.takes.items():
         value = node.args.get(key)
         values = value if isinstance(value, list) else [value] if value else []
         found = {bigquery_type(one) for one in values}
-        if isinstance(node, exp.Concat | exp.DateTrunc | exp.DatetimeTrunc | exp.DateDiff) and found - allowed - {
-            "NULL"
-        }:
+        if isinstance(node, _COERCING) and found - allowed - {"NULL"}:
             # BigQuery turns some other types into this one here.
             raise unsupported(f"{node.sql('bigquery')}, of {', '.join(types)}")
         if not found <= allowed | {"NULL"}:
@@ -191,25 +200,44 @@ def _check_choice(node: exp.Case | exp.If) -> None:
         return  # A branch of a CASE, checked with it.
     branches = node.args["ifs"] if isinstance(node, exp.Case) else [node]
     last = node.args.get("default") if isinstance(node, exp.Case) else node.args.get("false")
-    name = "operator CASE" if isinstance(node, exp.Case) else "function IF"
-    if node.this is not None and isinstance(node, exp.Case):
-        check_common(name, [node.this, *(branch.this for branch in branches)])
-    else:
-        for branch in branches:
-            if (kind := bigquery_type(branch.this)) not in {"BOOL", "NULL"}:
-                raise no_signature(
-                    name, [kind, *(bigquery_type(value) for value in (branch.args["true"], last) if value)]
-                )
-    check_common(name, [*(branch.args["true"] for branch in branches), *([last] if last else [])])
+    values = [*(branch.args["true"] for branch in branches), *([last] if last else [])]
+    conditions = [bigquery_type(branch.this) for branch in branches]
+    if isinstance(node, exp.If):
+        if not set(conditions) <= {"BOOL", "NULL"} or not _alike(values):
+            raise no_signature("function IF", [*conditions, *map(bigquery_type, values)])
+    elif node.this is not None:
+        check_common("operator CASE", [node.this, *(branch.this for branch in branches)])
+    elif not set(conditions) <= {"BOOL", "NULL"}:
+        raise mismatch(
+            "No matching signature for operator CASE; all WHEN argument types must be BOOL but found: "
+            f"{', '.join(conditions)}; {_types_of_case(branches, last)}"
+        )
+    if isinstance(node, exp.Case) and not _alike(values):
+        raise mismatch(
+            "No matching signature for operator CASE; all THEN/ELSE arguments must be coercible to a common type "
+            f"but found: {', '.join(map(bigquery_type, values))}; {_types_of_case(branches, last)}"
+        )
+    check_common("function IF" if isinstance(node, exp.If) else "operator CASE", values)
+
+
+def _alike(values: Sequence[exp.Expr]) -> bool:
+    """Whether values have a type in common, as far as ``check_common`` does not refuse to know."""
+    kinds = {bigquery_type(value) for value in values} - {"NULL"}
+    return len(kinds) <= 1 or kinds == NUMBERS or kinds <= TIMES | TEXT
+
+
+def _types_of_case(branches: Sequence[exp.Expr], last: exp.Expr | None) -> str:
+    pairs = " ".join(f"({bigquery_type(branch.this)} {bigquery_type(branch.args['true'])})" for branch in branches)
+    return f"actual argument types (WHEN THEN) ELSE: {pairs} {bigquery_type(last) if last else 'NULL'}"
 
 
 def _check_format(node: exp.TimeToStr) -> None:
     """FORMAT_DATE and FORMAT_DATETIME, which sqlglot tells apart by a cast of its own."""
     given = {exp.TsOrDsToDate: "DATE", exp.TsOrDsToDatetime: "DATETIME"}.get(type(node.this))
     value, text = node.args["format"], node.sql("bigquery")
-    if given is None or bigquery_type(node.this.this) != given:
+    if given is None or node.this.this is None or bigquery_type(node.this.this) != given:
         raise unsupported(f"{text}, of anything but a DATE or DATETIME")
-    if not isinstance(value, exp.Literal) or not _FORMAT.fullmatch(value.name):
+    if not isinstance(value, exp.Literal) or not value.name or not _FORMAT.fullmatch(value.name):
         raise unsupported(f"a format with anything but %Y %m %d %j %H %M %S %b %B %a %A, {text}")
     if given == "DATE" and re.search("%[HMS]", value.name):
         raise unsupported(f"a time of day of a DATE, {text}")

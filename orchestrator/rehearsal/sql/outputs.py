@@ -20,7 +20,11 @@ def output_names(tree: exp.Query) -> list[str] | None:
     first = _branches(tree)[0]
     if any(projection.is_star for projection in first.expressions):
         return None
-    given = [projection.output_name for projection in first.expressions]
+    # Only a column has a name without AS; sqlglot would name 1 and CAST(x AS STRING) too.
+    given = [
+        projection.output_name if isinstance(projection.unnest(), exp.Alias | exp.Column) else ""
+        for projection in first.expressions
+    ]
     numbers = itertools.count()
     return [name or f"f{next(numbers)}_" for name in given]
 
@@ -49,11 +53,19 @@ def output_types(tree: exp.Query, names: Sequence[str] | None) -> dict[str, str]
 
 
 def cast_outputs(tree: exp.Query, columns: Mapping[str, str]) -> None:
-    """Give every column the type that BigQuery would give it, whatever DuckDB makes of the expression."""
+    """Give every column the name and the type that BigQuery would give it, whatever DuckDB makes of the expression."""
+    queries = [tree, *_branches(tree)]
+    references = [
+        column
+        for column in tree.find_all(exp.Column)
+        if not column.table and any(column.find_ancestor(exp.Select, exp.Union) is query for query in queries)
+    ]
     for branch in _branches(tree):
         for name, kind, projection in zip(columns, columns.values(), list(branch.expressions), strict=True):
-            alias = projection.alias_or_name or name
-            projection.replace(exp.alias_(_cast(projection.unalias(), kind), alias, quoted=True))
+            for column in references:
+                if column.name == projection.alias:  # ORDER BY names its columns by their aliases.
+                    column.set("this", exp.to_identifier(name, quoted=True))
+            projection.replace(exp.alias_(_cast(projection.unalias(), kind), name, quoted=True))
 
 
 def _branches(tree: exp.Query) -> list[exp.Select]:
@@ -76,7 +88,8 @@ def _unify_unions(tree: exp.Query) -> None:
         for part in (union.left, union.right):
             if isinstance(part, exp.Union) and part.args.get("distinct") != union.args.get("distinct"):
                 raise mismatch(
-                    "Syntax error: Different set operations cannot be used in the same query without using parentheses"
+                    "Syntax error: Different set operations cannot be used in the same query without using parentheses "
+                    "for grouping"
                 )
         kinds = _common_types(union)
         for branch in _branches(union):

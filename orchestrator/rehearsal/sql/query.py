@@ -6,7 +6,6 @@ BigQuery's names and types. The result also says which columns of which tables a
 them.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,12 @@ from sqlglot.optimizer.qualify import qualify
 from orchestrator.rehearsal.gcp.rest import CloudError, unsupported
 from orchestrator.rehearsal.gcp.sample import SUFFIX
 from orchestrator.rehearsal.sql.checks import check_expressions
+from orchestrator.rehearsal.sql.clauses import check_clauses
 from orchestrator.rehearsal.sql.computing import compute_alike
+from orchestrator.rehearsal.sql.names import check_names, unresolved
 from orchestrator.rehearsal.sql.outputs import cast_outputs, output_names, output_types
+from orchestrator.rehearsal.sql.syntax import check_syntax, check_tokens
+from orchestrator.rehearsal.sql.types import at
 
 _PSEUDO_COLUMN = "_TABLE_SUFFIX"
 
@@ -72,10 +75,11 @@ def translate(sql: str, parameters: Mapping[str, tuple[str, Any]], find: Find) -
         CloudError: 400 ``invalidQuery`` or 404 ``notFound`` in BigQuery's words; 501 for what the rehearsal cannot do.
     """
     tree = _parse(sql)
+    check_syntax(tree)
     _bind_parameters(tree, parameters)
     sources = _bind_tables(tree, find)
     names = output_names(tree)
-    schema: dict[str, object] = {alias: _schema(source) for alias, source in sources.items()}
+    schema = {alias: _schema(source) for alias, source in sources.items()}
     tree = _resolve(tree, schema, sources)
     columns = output_types(tree, names)
     compute_alike(tree)
@@ -98,15 +102,16 @@ def invalid(message: str) -> CloudError:
 
 def _parse(sql: str) -> exp.Select | exp.Union:
     try:
+        check_tokens(sql)
         statements = [statement for statement in sqlglot.parse(sql, read="bigquery") if statement is not None]
         # A comment after the last semicolon is a statement of its own to sqlglot.
         statements = [statement for statement in statements if not isinstance(statement, exp.Semicolon)]
     except ParseError as error:
         place = error.errors[0]
         column = place["col"] - len(place["highlight"]) + 1
-        raise invalid(
-            f'Syntax error: Unexpected "{place["highlight"]}" at [{place["line"]}:{column}] ({place["description"]})'
-        ) from error
+        # Some descriptions speak of sqlglot's classes.
+        why = "" if "<class" in place["description"] else f" ({place['description']})"
+        raise invalid(f'Syntax error: Unexpected "{place["highlight"]}" at [{place["line"]}:{column}]{why}') from error
     except TokenError as error:
         raise invalid(f"Syntax error: Unclosed string literal or comment ({error})") from error
     except RecursionError as error:
@@ -169,17 +174,21 @@ def _schema(source: Source) -> dict[str, str]:
 
 
 def _resolve(
-    tree: exp.Select | exp.Union, schema: dict[str, object], sources: Mapping[str, Source]
+    tree: exp.Select | exp.Union, schema: Mapping[str, Mapping[str, str]], sources: Mapping[str, Source]
 ) -> exp.Select | exp.Union:
+    written = tree.copy()
     try:
-        qualified = qualify(tree, schema=schema, dialect="bigquery")
+        check_names(tree, schema)
+        qualified = qualify(tree, schema=dict(schema), dialect="bigquery")
     except OptimizeError as error:
-        raise _unresolved(error, sources) from error
+        given = {name: (frozenset(source.columns), source.absent) for name, source in sources.items()}
+        raise unresolved(error, written, given) from error
     for column in qualified.find_all(exp.Column):
         if not column.table:
             _bind_pseudo_column(column, sources)
-    typed = annotate_types(qualified, schema=schema, dialect="bigquery")
+    typed = annotate_types(qualified, schema=dict(schema), dialect="bigquery")
     check_expressions(typed)
+    check_clauses(typed)
     if not isinstance(typed, exp.Select | exp.Union):
         raise unsupported("a query that is not one SELECT")
     return typed
@@ -203,24 +212,10 @@ def _bind_pseudo_column(column: exp.Column, sources: Mapping[str, Source]) -> No
         if wildcards:
             raise invalid(f"Column name {_PSEUDO_COLUMN} is ambiguous")
         raise invalid(f"Unrecognized name: {_PSEUDO_COLUMN}")
-    # An alias of the SELECT list, used in ORDER BY.
-
-
-def _unresolved(error: OptimizeError, sources: Mapping[str, Source]) -> CloudError:
-    text = str(error)
-    column = re.search(r"[Cc]olumn:? '?(\w+)'?", text)
-    if column is None:
-        return invalid(text)
-    name = column[1]
-    for source in sources.values():
-        if name in source.absent:
-            return unsupported(f"column {name}: the rehearsal's tables do not have it")
-    place = re.search(r"Line: (\d+), Col: (\d+)", text)
-    # sqlglot says where the name ends, BigQuery where it starts.
-    at = f" at [{place[1]}:{int(place[2]) - len(name) + 1}]" if place else ""
-    if sum(name in source.columns for source in sources.values()) > 1:
-        return invalid(f"Column name {name} is ambiguous{at}")
-    return invalid(f"Unrecognized name: {name}{at}")
+    query = column.find_ancestor(exp.Select, exp.Union)
+    # All that is left are aliases of the SELECT list, used in GROUP BY and after it.
+    if isinstance(query, exp.Query) and column.name.lower() not in {name.lower() for name in query.named_selects}:
+        raise invalid(f"Unrecognized name: {column.name}{at(column)}")
 
 
 def _reads(tree: exp.Query, sources: Mapping[str, Source]) -> tuple[Read, ...]:

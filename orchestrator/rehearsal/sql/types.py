@@ -26,6 +26,8 @@ TEXT = frozenset({"STRING"})
 TIMES = frozenset({"DATE", "DATETIME"})
 BOOL = frozenset({"BOOL"})
 ANY = NUMBERS | TEXT | TIMES | BOOL
+# GoogleSQL's analyzer has these on one line with their operands' types.
+_COMPARISONS = frozenset(f"operator {one}" for one in ("=", "!=", "<", "<=", ">", ">=", "LIKE"))
 
 
 def bigquery_type(expression: exp.Expr) -> str:
@@ -55,10 +57,22 @@ def check_common(name: str, values: Sequence[exp.Expr]) -> None:
 
 
 def no_signature(name: str, types: Sequence[str]) -> CloudError:
-    """BigQuery's answer to operands of the wrong types."""
-    return mismatch(f"No matching signature for {name} for argument types: {', '.join(types)}")
+    """BigQuery's answer to operands of the wrong types; it goes on with all the signatures that there are."""
+    given = ", ".join(types)
+    if name in _COMPARISONS:
+        return mismatch(f"No matching signature for {name} for argument types: {given}")
+    return mismatch(f"No matching signature for {name}\n  Argument types: {given}")
 
 
 def mismatch(message: str) -> CloudError:
     """BigQuery's answer to a query whose types do not fit."""
     return CloudError(400, "invalidQuery", message)
+
+
+def at(node: exp.Expr) -> str:
+    """Where a name stands in the query, as BigQuery's errors end; empty when sqlglot has not kept it."""
+    for part in node.parts if isinstance(node, exp.Column) else [node]:
+        if "line" in part.meta:
+            # sqlglot counts to where the name ends, BigQuery to where it starts.
+            return f" at [{part.meta['line']}:{part.meta['col'] - (part.meta['end'] - part.meta['start'])}]"
+    return ""
