@@ -5,11 +5,13 @@ sets what ``chart.py`` asks for, and lets the service's account read those objec
 https://cloud.google.com/run/docs/write-functions
 """
 
+import base64
 import traceback
 from http import HTTPStatus
 
 import functions_framework
 import google.auth
+import google_crc32c
 from flask import Request, Response
 from google.api_core.exceptions import Forbidden
 from google.cloud import storage  # type: ignore[attr-defined]
@@ -41,5 +43,16 @@ def _fetch(bucket: str, names: list[str]) -> bytes:
     # With STORAGE_EMULATOR_HOST the client would go without credentials, unless it is given them.
     options = {"universe_domain": credentials.universe_domain}
     client = storage.Client(project, credentials, client_options=options)
-    parts: list[bytes] = [client.bucket(bucket).blob(name).download_as_bytes() for name in names]
+    parts = [_download(client.bucket(bucket), name) for name in names]
     return parts[0] + b"".join(part.partition(b"\n")[2] for part in parts[1:])
+
+
+def _download(bucket: storage.Bucket, name: str) -> bytes:
+    """One object, as the bucket says it is: the client itself checks only a download that did not break off."""
+    blob = bucket.blob(name)
+    blob.reload()
+    content: bytes = blob.download_as_bytes()
+    crc32c = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+    if crc32c != blob.crc32c:
+        raise ValueError(f"{name} has the CRC32C {crc32c} here, {blob.crc32c} in the bucket: ask again")
+    return content

@@ -6,6 +6,7 @@ makes a dataset owns it, and with it its tables) and, for buckets named ``hop-*`
 (``roles/storage.admin`` has them). The public dataset needs nothing.
 """
 
+import base64
 import hashlib
 import io
 import secrets
@@ -37,6 +38,7 @@ _POLL_SECONDS = 0.25
 # "You can export up to 1 GB of logical data size to a single file":
 # https://cloud.google.com/bigquery/docs/exporting-data#export_limitations
 SINGLE_FILE_BYTES = 1_000_000_000
+_BLOCK_BYTES = 1 << 20
 _OVER_LIMIT = "bytesBilledLimitExceeded"
 _NOT_IMPLEMENTED = 501
 _SERVER_ERROR = 500
@@ -188,7 +190,7 @@ class GoogleData:
     def download(self, bucket: str, *, to: Path, expected_rows: int, cancelled: threading.Event) -> Extract:
         """Fetch the extract's files, in order, and join them to one CSV with one header.
 
-        The client checks each file's CRC32C; its size, the headers and the number of rows are checked here.
+        Each file's size and CRC32C, the headers and the number of rows are checked.
         ``to`` appears complete or not at all.
 
         Raises:
@@ -289,7 +291,7 @@ class GoogleData:
     # ---- download
 
     def _download_parts(self, bucket: str, folder: Path, cancelled: threading.Event) -> list[Path]:
-        """The extract's files, by name; the client has checked their CRC32C."""
+        """The extract's files, by name, each as the bucket says it is."""
         from google.cloud.storage.exceptions import DataCorruption  # type: ignore[import-untyped]  # noqa: PLC0415
 
         parts = []
@@ -304,8 +306,23 @@ class GoogleData:
                 raise mismatch(f"gs://{bucket}/{blob.name}: {error}") from error
             if path.stat().st_size != blob.size:
                 raise mismatch(f"{blob.name} has {path.stat().st_size} bytes here, {blob.size} in the bucket")
+            # The client checks it too, but not once it took up a download that had broken off:
+            # https://github.com/googleapis/python-storage, google/cloud/storage/_media/requests/download.py
+            if (crc32c := _crc32c(path)) != blob.crc32c:
+                raise mismatch(f"{blob.name} has the CRC32C {crc32c} here, {blob.crc32c} in the bucket")
             parts.append(path)
         return parts
+
+
+def _crc32c(path: Path) -> str:
+    """As Cloud Storage writes it: base64, https://cloud.google.com/storage/docs/data-validation."""
+    import google_crc32c  # noqa: PLC0415 - comes with Cloud Storage's client
+
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            checksum = google_crc32c.extend(checksum, block)
+    return base64.b64encode(checksum.to_bytes(4, "big")).decode()
 
 
 class _StoppableFile(io.FileIO):

@@ -1,6 +1,7 @@
 """Google's handler with the real Functions Framework and Cloud Storage's real client, against the stand-in."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +67,17 @@ def test_a_permission_that_is_not_known_yet(
     answer = function.get("/?bucket=hop-data&object=extract.csv")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert b"storage.objects.get" in answer.data
+
+
+def test_content_that_was_spoilt_on_the_way(
+    google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(google, "extract.csv", HEADER + ONE)
+    # As the client returns it when a download broke off and was taken up: it has not looked.
+    monkeypatch.setattr("google.cloud.storage.Blob.download_as_bytes", lambda _blob: HEADER + OTHER)
+    answer = function.get("/?bucket=hop-data&object=extract.csv")
+    assert answer.status_code == 500
+    assert re.search(r"extract\.csv has the CRC32C \S{8} here, \S{8} in the bucket: ask again", answer.data.decode())
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ _MIB = 1 << 20
 _MINIMUM_BILLED = 10 * _MIB
 _MOST_REFERENCED = 50  # https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics2
 _URI = re.compile(r"gs://([^/*]+)/([^*]+|[^*]*\*[^*]*)")
+_LINK = "https://bigquery.googleapis.com/bigquery/v2"
 _STOPPED = CloudError(400, "stopped", "Job execution was cancelled: User requested cancellation")
 
 
@@ -98,6 +99,7 @@ class Jobs:
         if not _JOB_ID.fullmatch(reference.get("jobId") or ""):
             raise CloudError(400, "invalid", f'Invalid job ID "{reference.get("jobId")}"')
         connection = self._bigquery.database.cursor()
+        configuration = {**configuration, "jobType": "QUERY" if given == {"query"} else "EXTRACT"}
         job = Job(next(self._numbers), reference["jobId"], reference["location"], configuration, connection)
         work = self._query if given == {"query"} else self._extract
         if configuration.get("dryRun"):
@@ -152,6 +154,7 @@ class Jobs:
         return {
             "kind": "bigquery#job",
             "id": f"{project}:{job.location}.{job.id}",
+            "selfLink": f"{_LINK}/projects/{project}/jobs/{job.id}?location={job.location}",
             "jobReference": {"projectId": project, "jobId": job.id, "location": job.location},
             "configuration": job.configuration,
             "statistics": {name: str(at) for name, at in times.items() if at is not None} | job.statistics,
@@ -162,8 +165,9 @@ class Jobs:
 
     def _dry_run(self, job: Job) -> dict[str, Any]:
         with job.connection:
-            job.statistics = self._plan(job).statistics
-        job.statistics["query"]["totalBytesBilled"] = "0"
+            plan = self._plan(job)
+        job.statistics = plan.statistics
+        job.statistics["query"] |= {"totalBytesBilled": "0", "schema": schema_resource(plan.statement.columns)}
         job.done.set()
         return self.resource(job)
 
@@ -201,7 +205,6 @@ class Jobs:
             "cacheHit": False,
             "referencedTables": [_reference(name) for tables in sizes for name in tables][:_MOST_REFERENCED],
             "statementType": "SELECT",
-            "schema": schema_resource(statement.columns),
         }
         statistics = {"totalBytesProcessed": str(processed), "query": details}
         return _Plan(statement, processed, billed, statistics)

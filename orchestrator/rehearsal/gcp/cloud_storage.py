@@ -21,6 +21,9 @@ from orchestrator.rehearsal.gcp.rest import CloudError, checked_labels, unsuppor
 # https://cloud.google.com/storage/docs/buckets#naming
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{1,61}[a-z0-9]")
 _GOOGLE = re.compile(r"g[o0]{2}g[l1]e")
+# https://cloud.google.com/storage/docs/objects#naming
+_LONGEST_OBJECT = 1024
+_ACME = ".well-known/acme-challenge/"
 _LOCATION = re.compile(r"US|EU|ASIA|[A-Z]+-[A-Z]+[0-9]+")
 _SOFT_DELETE_DAYS = (7, 90)
 _DAY = 86_400
@@ -174,7 +177,8 @@ class CloudStorage:
             return bucket is not None and any(binding.allows(email, permission, resource) for binding in bucket.policy)
 
     def put_object(self, bucket_name: str, name: str, content: bytes, content_type: str) -> StoredObject:
-        """Write an object, as an extract job does; CloudError 404 when there is no such bucket."""
+        """Write an object, as an extract job does; CloudError 400 for its name, 404 when there is no such bucket."""
+        _check_object_name(name)
         generation = int(datetime.now(UTC).timestamp() * 1_000_000)
         stored = StoredObject(name, content, content_type, generation, _now())
         with self._lock:
@@ -187,18 +191,19 @@ class CloudStorage:
             objects = self._bucket(bucket_name).objects
             return [objects[name] for name in sorted(objects) if name.startswith(prefix)]
 
-    def get_object(self, bucket_name: str, name: str) -> StoredObject:
-        """CloudError 404 when there is no such bucket or object."""
+    def get_object(self, bucket_name: str, name: str, generation: str | None = None) -> StoredObject:
+        """CloudError 404 when there is no such bucket or object, or it is of another generation than is asked for."""
         with self._lock:
-            objects = self._bucket(bucket_name).objects
-            if name not in objects:
-                raise CloudError(404, "notFound", f"No such object: {bucket_name}/{name}")
-            return objects[name]
+            stored = self._bucket(bucket_name).objects.get(name)
+            if stored is None or generation not in {None, str(stored.generation)}:
+                which = f"#{generation}" if generation else ""
+                raise CloudError(404, "notFound", f"No such object: {bucket_name}/{name}{which}")
+            return stored
 
-    def delete_object(self, bucket_name: str, name: str) -> None:
-        """CloudError 404 when there is no such bucket or object."""
+    def delete_object(self, bucket_name: str, name: str, generation: str | None = None) -> None:
+        """CloudError 404 as for ``get_object``."""
         with self._lock:
-            self.get_object(bucket_name, name)
+            self.get_object(bucket_name, name, generation)
             del self._bucket(bucket_name).objects[name]
 
     def _bucket(self, name: str) -> Bucket:
@@ -218,6 +223,21 @@ def _check_name(name: str) -> None:
         raise CloudError(400, "invalid", f"Invalid bucket name: '{name}'")
     if "." in name:
         raise unsupported(f"a bucket named after a domain, {name}: the owner of the domain must be proved")
+
+
+def _check_object_name(name: str) -> None:
+    length = len(name.encode())
+    if length > _LONGEST_OBJECT:
+        raise CloudError(
+            400,
+            "invalid",
+            f"The maximum object length is {_LONGEST_OBJECT} characters, but got a name with {length} characters: "
+            f"''{name[:_LONGEST_OBJECT]}...''",
+        )
+    if "\r" in name or "\n" in name:
+        raise CloudError(400, "invalid", f"Disallowed unicode characters present in object name '{name}'")
+    if name in {"", ".", ".."} or name.startswith(_ACME):
+        raise CloudError(400, "invalid", f"Invalid object name: '{name}'")
 
 
 def _check_soft_delete(seconds: int) -> None:

@@ -5,6 +5,7 @@ https://cloud.google.com/storage/docs/json_api/v1.
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -27,6 +28,7 @@ PERMISSIONS: Mapping[str, str] = {
 def routes(storage: CloudStorage) -> Blueprint:
     """The JSON API: buckets and objects to list, get and delete, and the download of an object."""
     api = Blueprint("storage", __name__)
+    api.register_error_handler(CloudError, _refuse)
 
     @api.get("/storage/v1/b")
     def list_buckets() -> Response:
@@ -69,13 +71,13 @@ def _object_routes(api: Blueprint, storage: CloudStorage) -> None:
 
     @api.get("/storage/v1/b/<bucket>/o/<path:name>")
     def get_object(bucket: str, name: str) -> Response:
-        query_parameters("projection")
-        return jsonify(_object_resource(bucket, storage.get_object(bucket, name)))
+        given = query_parameters("projection", "generation")
+        return jsonify(_object_resource(bucket, storage.get_object(bucket, name, given.get("generation"))))
 
     @api.delete("/storage/v1/b/<bucket>/o/<path:name>")
     def delete_object(bucket: str, name: str) -> Response:
-        query_parameters()
-        storage.delete_object(bucket, name)
+        given = query_parameters("generation")
+        storage.delete_object(bucket, name, given.get("generation"))
         return Response(status=204)
 
     @api.get("/download/storage/v1/b/<bucket>/o/<path:name>")
@@ -83,10 +85,14 @@ def _object_routes(api: Blueprint, storage: CloudStorage) -> None:
         given = query_parameters("alt", "generation")
         if given.get("alt") != "media":
             raise unsupported(f"a download with alt={given.get('alt')}")
-        stored = storage.get_object(bucket, name)
-        if given.get("generation", str(stored.generation)) != str(stored.generation):
-            raise CloudError(404, "notFound", f"No such object: {bucket}/{name}#{given['generation']}")
-        return _media(stored)
+        return _media(storage.get_object(bucket, name, given.get("generation")))
+
+
+def _refuse(error: CloudError) -> Response:
+    """Where content was asked for, the refusal is plain text: the message alone."""
+    if request.args.get("alt") == "media":
+        return Response(error.message, error.status, mimetype="text/html")
+    return error.response()
 
 
 def _listing(kind: str, items: list[dict[str, Any]], given: Mapping[str, str]) -> Response:
@@ -95,9 +101,13 @@ def _listing(kind: str, items: list[dict[str, Any]], given: Mapping[str, str]) -
 
 
 def _object_resource(bucket: str, stored: StoredObject) -> dict[str, Any]:
+    """https://cloud.google.com/storage/docs/json_api/v1/objects#resource; its links lead to where it was asked for."""
+    path = f"storage/v1/b/{bucket}/o/{quote(stored.name, safe='')}"
     return {
         "kind": "storage#object",
         "id": f"{bucket}/{stored.name}/{stored.generation}",
+        "selfLink": f"{request.host_url}{path}",
+        "mediaLink": f"{request.host_url}download/{path}?generation={stored.generation}&alt=media",
         "name": stored.name,
         "bucket": bucket,
         "generation": str(stored.generation),
@@ -122,11 +132,19 @@ def _media(stored: StoredObject) -> Response:
     answer.headers["X-Goog-Stored-Content-Length"] = str(len(stored.content))
     answer.headers["ETag"] = f"{stored.generation}/1"
     answer.accept_ranges = "bytes"
-    if request.range is not None:
-        span = request.range.range_for_length(len(stored.content))
-        if span is None:
-            raise CloudError(416, "requestedRangeNotSatisfiable", "Request range not satisfiable")
-        answer.status_code = 206
-        answer.set_data(stored.content[span[0] : span[1]])
-        answer.content_range = request.range.make_content_range(len(stored.content))
+    # RFC 9110, 14.2: a unit that is not known, and a range that makes no sense, are passed over.
+    if request.range is None or request.range.units != "bytes":
+        return answer
+    if len(request.range.ranges) != 1:
+        raise unsupported(f"a download of several ranges, {request.headers['Range']}")
+    size = len(stored.content)
+    first, end = request.range.ranges[0]
+    first, end = (max(0, size + first), size) if first < 0 else (first, min(size, end or size))
+    if first >= size:
+        answer = Response("Request range not satisfiable", 416, mimetype="text/html")
+        answer.headers["Content-Range"] = f"bytes */{size}"
+        return answer
+    answer.status_code = 206
+    answer.set_data(stored.content[first:end])
+    answer.headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
     return answer
