@@ -50,7 +50,7 @@ _NEEDED = (
     "Microsoft.Web/sites/delete",
     "Microsoft.Web/sites/host/listkeys/action",
 )
-_WEB_API, _STORAGE_API, _PERMISSIONS_API = "2024-11-01", "2024-01-01", "2022-04-01"
+_WEB_API, _STORAGE_API, _PERMISSIONS_API = "2025-05-01", "2024-01-01", "2022-04-01"
 _SKUS = {"consumption": "Y1", "flex": "FC1"}
 # A new app's host needs a while until it has mounted its package and knows its functions and keys; until then its front
 # end answers these.

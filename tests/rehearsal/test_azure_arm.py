@@ -16,7 +16,7 @@ from orchestrator.rehearsal.azure.subscription import Resource
 from tests.rehearsal.azure_apps import Apps, package
 
 TAGGED = "tagName eq 'run-id' and tagValue eq 'mine'"
-RESOURCES, WEB = "2025-04-01", "2024-11-01"
+RESOURCES, WEB = "2025-04-01", "2025-05-01"
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_providers(azure: AzureCloud, arm: ResourceManagementClient) -> None:
     assert [kind.resource_type for kind in storage.resource_types or []] == ["storageAccounts"]
     (sites, _) = web.resource_types or []
     assert sites.locations == list(REGIONS.values())
-    assert sites.api_versions == ["2025-05-01", "2024-11-01"]
+    assert sites.api_versions == ["2025-05-01"]
     with pytest.raises(ResourceNotFoundError) as raised:
         arm.providers.get("Microsoft.Compute")
     assert "InvalidResourceNamespace" in str(raised.value)
@@ -188,8 +188,8 @@ def test_quotas(azure: AzureCloud) -> None:
     status, code, said = error(ask(azure, "providers/Microsoft.Web/locations/mars/usages", version=WEB))
     assert (status, code) == (400, "NoRegisteredProviderFound")
     assert said.startswith(
-        "No registered resource provider found for location 'mars' and API version '2024-11-01' for type "
-        "'locations/usages'. The supported api-versions are '2024-11-01, 2025-05-01'. The supported locations are '"
+        "No registered resource provider found for location 'mars' and API version '2025-05-01' for type "
+        "'locations/usages'. The supported api-versions are '2025-05-01'. The supported locations are '"
     )
 
 

@@ -120,8 +120,9 @@ def test_what_is_not_known_is_refused_by_name(more: str, named: str) -> None:
     assert refusal(OLD + more) == ("NotImplemented", f"not supported in rehearsal: {named}")
 
 
-def test_a_version_before_the_known_ones() -> None:
-    assert refusal(OLD.replace("2015-04-05", "2013-08-15")) == (
+@pytest.mark.parametrize("version", ["2013-08-15", "tomorrow"])
+def test_a_version_that_is_not_known(version: str) -> None:
+    assert refusal(OLD.replace("2015-04-05", version)) == (
         "NotImplemented",
-        "not supported in rehearsal: sv=2013-08-15",
+        f"not supported in rehearsal: sv={version}",
     )

@@ -22,7 +22,7 @@ from orchestrator.rehearsal.azure.web import Web
 _METADATA_API = frozenset({"2022-09-01"})
 _RESOURCES_API = frozenset({"2025-04-01", "2024-03-01"})
 _AUTHORIZATION_API = frozenset({"2022-04-01"})
-_API = {"Microsoft.Web": frozenset({"2025-05-01", "2024-11-01"}), "Microsoft.Storage": frozenset({"2024-01-01"})}
+_API = {"Microsoft.Web": frozenset({"2025-05-01"}), "Microsoft.Storage": frozenset({"2024-01-01"})}
 _TYPES = {"Microsoft.Web": ("sites", "serverFarms"), "Microsoft.Storage": ("storageAccounts",)}
 # Azure says 15 s; a group here is gone sooner.
 _RETRY_AFTER = {"Retry-After": "1"}

@@ -6,6 +6,7 @@ https://learn.microsoft.com/rest/api/storageservices/create-service-sas.
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +15,18 @@ from urllib.parse import urlencode
 
 ARM_VERSION = "2015-04-05"
 """What Resource Manager's listServiceSas signs with, in every version of its own API."""
+_VERSION = re.compile(r"\d{4}-\d\d-\d\d")
 _OLDEST = "2015-04-05"
 _WITH_RESOURCE, _WITH_SCOPE = "2018-11-09", "2020-12-06"
-_OVERRIDES = ("rscc", "rscd", "rsce", "rscl", "rsct")
-_FIELDS = frozenset({"sv", "sr", "st", "se", "sp", "spr", "sig"})
+OVERRIDES = {
+    "rscc": "Cache-Control",
+    "rscd": "Content-Disposition",
+    "rsce": "Content-Encoding",
+    "rscl": "Content-Language",
+    "rsct": "Content-Type",
+}
+"""What a signature may say of the answer's headers, in the order in which it is signed."""
+_FIELDS = frozenset({"sv", "sr", "st", "se", "sp", "spr", "sig", *OVERRIDES})
 _MANDATORY = ("sv", "sr", "se", "sp", "sig")
 _TIMES = ("%Y-%m-%d", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ")
 
@@ -86,7 +95,7 @@ def _check_form(given: Mapping[str, str]) -> None:
     for name in _MANDATORY:
         if not given.get(name):
             raise _unauthenticated(f"{name} is mandatory. Cannot be empty")
-    if given["sv"] < _OLDEST:
+    if not _VERSION.fullmatch(given["sv"]) or given["sv"] < _OLDEST:
         raise SasError("NotImplemented", f"not supported in rehearsal: sv={given['sv']}")
     if given["sr"] not in {"b", "c"}:
         raise _unauthenticated("Signed resource is not valid")
@@ -100,7 +109,7 @@ def _string_to_sign(canonical: str, fields: Mapping[str, str]) -> str:
         names += ["sr", "snapshot"]
     if version >= _WITH_SCOPE:
         names += ["ses"]
-    return "\n".join(fields.get(name, "") if name else canonical for name in (*names, *_OVERRIDES))
+    return "\n".join(fields.get(name, "") if name else canonical for name in (*names, *OVERRIDES))
 
 
 def _signature(key: str, text: str) -> str:

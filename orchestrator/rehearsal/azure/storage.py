@@ -17,6 +17,8 @@ from orchestrator.rehearsal.azure.rest import ArmError, not_found, unsupported
 from orchestrator.rehearsal.azure.subscription import ExistsError, Resource, Subscription
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
+# https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create: fewer and shorter than other resources'.
+_MOST_TAGS, _LONGEST_TAG = 15, 128
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 _CONTAINER_NAME = re.compile(r"[a-z0-9](-?[a-z0-9])*")
@@ -88,6 +90,7 @@ class Storage:
                 f"{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters "
                 "in length and use numbers and lower-case letters only.",
             )
+        _check_tags(tags)
         with self._subscription.lock:
             account_id = self._subscription.check_new(
                 group=group, kind=ACCOUNT, name=name, location=location, tags=tags
@@ -232,6 +235,14 @@ class Storage:
         blob = Blob(name, content, content_type, datetime.now(UTC))
         self.container(group, account_name, container)[name] = blob
         return blob
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    if len(tags) > _MOST_TAGS:
+        raise ArmError(400, "InvalidTagCount", f"The number of tags {len(tags)} exceeds the maximum of {_MOST_TAGS}.")
+    for name in tags:
+        if len(name) > _LONGEST_TAG:
+            raise ArmError(400, "InvalidTagNameCharacters", f"The tag name '{name}' has reserved characters or length.")
 
 
 def _seven_digits(time: datetime) -> str:
