@@ -75,7 +75,9 @@ def _service(
         "PYTHONPATH": inputs.libraries,
         "CHART_TITLE": inputs.title,
         "CHART_SOURCE": inputs.source,
-        "CLOUD_RUN_TIMEOUT_SECONDS": str(inputs.timeout),  # The framework's own server ends requests after it, too.
+        # The framework's own server ends requests after it, too, when it has one thread: as many as requests at once.
+        "CLOUD_RUN_TIMEOUT_SECONDS": str(inputs.timeout),
+        "THREADS": "1",
     }
     return gcp.cloudrunv2.Service(
         "service",

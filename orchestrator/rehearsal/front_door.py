@@ -5,6 +5,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 POLL_SECONDS = 0.05
@@ -24,11 +25,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back. Its length is added to the headers."""
+    """What goes back. Its length is added to the headers; each of ``cookies`` is a header Set-Cookie of its own."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
 
 class Listener:
@@ -55,19 +57,30 @@ def _handler(answer: Callable[[Request], Answer], scheme: str) -> type[http.serv
         def handle_request(self) -> None:
             host = self.headers.get("Host", "")
             length = int(self.headers.get("Content-Length") or 0)
-            headers = {name.lower(): value for name, value in self.headers.items()}
+            # Each of the clouds makes one of several: https://www.rfc-editor.org/rfc/rfc9110.html#section-5.3.
+            headers = {name.lower(): ",".join(self.headers.get_all(name, [])) for name in self.headers}
             request = Request(
                 self.command, f"{scheme}://{host}{self.path}", headers, self.rfile.read(length), self.client_address[0]
             )
-            answered = answer(request)
-            self.send_response(answered.status)
-            for name, value in answered.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answered.body)))
-            self.end_headers()
-            self.wfile.write(answered.body)
+            if "transfer-encoding" in headers:
+                self.close_connection = True  # What comes of the body is no request.
+                text = f"not supported in rehearsal: Transfer-Encoding: {headers['transfer-encoding']}"
+                self.send_answer(Answer(HTTPStatus.NOT_IMPLEMENTED, {"Content-Type": "text/plain"}, text.encode()))
+            else:
+                self.send_answer(answer(request))
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_request  # noqa: N815 - http.server's names
+        def send_answer(self, answered: Answer) -> None:
+            self.send_response(answered.status)
+            for name, value in [*answered.headers.items(), *(("Set-Cookie", cookie) for cookie in answered.cookies)]:
+                self.send_header(name, value)
+            body = b"" if self.command == "HEAD" else answered.body
+            if self.command != "HEAD":  # It would be that of the body which a GET gets.
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_HEAD = do_OPTIONS = handle_request  # noqa: N815 - http.server's names
+        do_POST = do_PUT = do_DELETE = do_PATCH = handle_request  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Say nothing: standard error is the rehearsal's log."""

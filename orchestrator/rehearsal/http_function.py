@@ -109,10 +109,9 @@ class HttpFunction:
             raise FunctionFailedError(self._why_it_ended()) from error
         finally:
             connection.close()
-        kept = {
-            name: value for name, value in answer.getheaders() if name.lower() not in {*_HOP_BY_HOP, "date", "server"}
-        }
-        return Answer(answer.status, kept, body)
+        dropped = {*_HOP_BY_HOP, "date", "server", "set-cookie"}
+        kept = {name: answer.getheader(name, "") for name in answer.headers if name.lower() not in dropped}
+        return Answer(answer.status, kept, body, tuple(answer.headers.get_all("Set-Cookie", [])))
 
     def _why_it_ended(self) -> str:
         if self._process.out_of_memory:

@@ -13,7 +13,13 @@ import pytest
 
 from orchestrator.home import Home
 from tests.contract import side_by_side
+from tests.contract.aws_runtimes import aws_runtime, start_function
+from tests.contract.blob_stores import azurite_reader, blob_cloud, our_reader, reader
+from tests.contract.google_sides import google, google_side
 from tests.contract.parts import PARTS, MissingPartError
+
+# All three clouds behind one engine.
+from tests.contract.three_clouds import engine, name, ports, three
 
 # The stand-ins are set up as the rehearsal's tests do it.
 from tests.rehearsal.conftest import (
@@ -44,27 +50,39 @@ from tests.rehearsal.conftest import (
 
 __all__ = [
     "amazon",
+    "aws_runtime",
+    "azurite_reader",
     "backend",
+    "blob_cloud",
     "call_google",
     "cli",
     "compute_clouds",
+    "engine",
     "environment",
     "functions",
+    "google",
+    "google_side",
     "in_force",
     "make_bucket",
     "make_function",
     "make_service",
+    "name",
     "names",
     "new_stack",
+    "our_reader",
     "pack",
     "packed",
+    "ports",
     "provide_azure",
     "provide_google",
+    "reader",
     "refused",
     "serve_provider",
     "session_folder",
     "start_azure",
+    "start_function",
     "start_google",
+    "three",
     "up",
 ]
 

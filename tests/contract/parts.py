@@ -69,10 +69,27 @@ def _go(name: str, module: str) -> Part:
     return Part(name, "go", [["go", "build", "-o", name, module]])
 
 
-def _python(name: str) -> Part:
+def _python(name: str, *options: str) -> Part:
     """Libraries for this Python, in the folder ``lib``."""
     install = ["pip", "install", "--quiet", "--target", "lib", "--require-hashes", "--requirement", "requirements.txt"]
-    return Part(name, sys.executable, [[sys.executable, "-m", "uv", *install]])
+    return Part(name, sys.executable, [[sys.executable, "-m", "uv", *install, *options]])
+
+
+def _source(name: str, folder: str) -> Part:
+    """One folder of a Python package's source archive: what is in no wheel."""
+    fetch = [
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        name,
+        "--require-hashes",
+        "-r",
+        "requirements.txt",
+    ]
+    unpack = f'archive=$(echo {name}-*.tar.gz); tar -xzf "$archive" "${{archive%.tar.gz}}/{folder}"; rm "$archive"'
+    return Part(name, sys.executable, [[sys.executable, "-m", *fetch], ["sh", "-c", unpack]])
 
 
 PARTS: Mapping[str, Part] = {
@@ -82,6 +99,11 @@ PARTS: Mapping[str, Part] = {
         _go("fake-gcs-server", "github.com/fsouza/fake-gcs-server"),
         Part("azurite", "npm", [["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]]),
         _python("awslambdaric"),
+        _go("aws-lambda-rie", "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie"),
+        _python("awscrt"),
+        _source("botocore", "tests/unit/auth"),
+        # It says that it wants Python 3.13, and has nothing that 3.11 would not take.
+        _python("azure-functions-runtime", "--python-version", "3.13"),
     )
 }
 

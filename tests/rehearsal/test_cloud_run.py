@@ -35,7 +35,7 @@ PROGRAM = """
             request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
             return urllib.request.urlopen(request).read().decode()
         except urllib.error.HTTPError as error:
-            return json.load(error)["error"]["message"]
+            return error.read().decode()
 
     def child(code):
         pid = os.fork()
