@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 MANAGED_BY = "cloud-hopping"
 RUN_ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{6}")
 _LIFETIME = timedelta(hours=1)
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+# Without g: Cloud Storage takes no bucket with "google", or something like it, in its name.
+# https://cloud.google.com/storage/docs/buckets#naming
+_ALPHABET = "abcdefhijklmnopqrstuvwxyz0123456789"
 
 
 def new_run_id(now: datetime) -> str:

@@ -27,7 +27,7 @@ from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
 from orchestrator.rehearsal.gcp.projects import caller_of
 from orchestrator.rehearsal.gcp.sample import PublicTables
-from orchestrator.rehearsal.provider import serve
+from orchestrator.rehearsal.provider_server import serve
 
 _IDLE_SECONDS = 30 * 60
 

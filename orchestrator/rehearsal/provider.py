@@ -8,12 +8,11 @@ with the resource's name.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
-import grpc
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import struct_pb2
 from pulumi.provider.experimental import property_value
 from pulumi.provider.experimental.provider import (
     CheckFailure,
@@ -28,27 +27,40 @@ from pulumi.provider.experimental.provider import (
     DiffResponse,
     InvokeRequest,
     InvokeResponse,
+    PropertyDiff,
+    PropertyDiffKind,
     Provider,
     ReadRequest,
     ReadResponse,
 )
-from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime import rpc
-from pulumi.runtime.proto import provider_pb2_grpc
 
 from orchestrator.rehearsal import schema
 
 PropertyValue = property_value.PropertyValue
-# Newer than any SDK asks for: the engine warns about an older plugin.
-_VERSION = "99.0.0"
-# How the engine marks a value that is an archive.
-_SIGNATURE, _ARCHIVE = rpc._special_sig_key, rpc._special_archive_sig  # noqa: SLF001 - the SDK has no public name for them
+# Arguments of a provider that say where its resources are.
+_PLACES = frozenset({"region", "project", "subscriptionId"})
+# What a difference is called, by whether the old and the new inputs have it: in place, and when it replaces.
+_KINDS = {
+    (True, False): (PropertyDiffKind.DELETE, PropertyDiffKind.DELETE_REPLACE),
+    (False, True): (PropertyDiffKind.ADD, PropertyDiffKind.ADD_REPLACE),
+    (True, True): (PropertyDiffKind.UPDATE, PropertyDiffKind.UPDATE_REPLACE),
+}
 # Each provider resource of a stack has a connection of its own; its configuration must not reach another's.
-_connection: ContextVar[str] = ContextVar("connection")
+connection: ContextVar[str] = ContextVar("connection")
 
 
 class RefusedError(Exception):
     """The cloud, or our knowledge of it, says no. The text reaches the user through the engine."""
+
+
+class HalfMadeError(RefusedError):
+    """The cloud made the resource and refused the rest: the engine records it, so that a destroy finds it."""
+
+    def __init__(self, reason: str, resource_id: str, outputs: dict[str, Any]) -> None:
+        super().__init__(reason)
+        self.resource_id = resource_id
+        self.outputs = outputs
 
 
 class ResourceType(ABC):
@@ -61,6 +73,8 @@ class ResourceType(ABC):
     """Paths of inputs that this stand-in acts on."""
     name_input: ClassVar[str | None] = None
     """The input that holds the physical name; the provider makes one up when the stack gives none."""
+    from_provider: ClassVar[tuple[str, ...]] = ()
+    """Inputs that are as the provider's argument of that name, when the stack gives none."""
     computed: ClassVar[tuple[str, ...]] = ()
     """Outputs that exist only after creation: unknown in a preview."""
     not_stored: ClassVar[tuple[str, ...]] = ()
@@ -82,6 +96,21 @@ class ResourceType(ABC):
     @abstractmethod
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """Unmake it; one that is gone already is fine."""
+
+
+class LiveType(ResourceType):
+    """A type whose resources the cloud can describe by their id: they can be read, imported, and seen to change."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Inputs that a program may leave out, and what the cloud then has."""
+
+    @abstractmethod
+    def live(self, resource_id: str, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Inputs and computed outputs as the cloud has them; None when it has no such resource."""
+
+    def exists(self, resource_id: str, _state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
+        """Whether there is anything to describe."""
+        return self.live(resource_id, configuration) is not None
 
 
 class ProviderFunction(ABC):
@@ -118,62 +147,113 @@ class StandInProvider(Provider):
         return CheckResponse(inputs=request.new_inputs, failures=failures)
 
     async def configure(self, request: ConfigureRequest) -> ConfigureResponse:
-        """Keep the configuration for this connection."""
-        self._configurations[_connection.get()] = {
+        """Keep the configuration for this connection.
+
+        As the real providers, it takes no secrets, resources and outputs: the engine sends their plain values, and
+        marks what comes back. https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfbridge/provider.go (of
+        which aws and gcp are made),
+        https://github.com/pulumi/pulumi-azure-native/blob/master/provider/pkg/provider/provider.go.
+        """
+        self._configurations[connection.get()] = {
             key: read(str(request.args[key].value)) for key, read in self._configuration.items() if key in request.args
         }
-        return await super().configure(request)
+        return ConfigureResponse(supports_preview=True)
 
     async def check(self, request: CheckRequest) -> CheckResponse:
-        """Refuse what the SDK's class, or the stand-in, does not know; make up a name where there is none."""
-        kind = self._resources.get(request.type)
+        """Refuse what the SDK's class, or the stand-in, does not know; give what it has by default, a name above all.
+
+        A name that was made up stays. For a replacement the engine asks again, without the old inputs.
+        """
+        kind = self._resources.get(_type_of(request))
         if kind is None:
-            raise RefusedError(f"the rehearsal has no stand-in for {request.type} ({request.name})")
+            raise RefusedError(f"the rehearsal has no stand-in for {_type_of(request)} ({request.name})")
         inputs = {key: value for key, value in request.new_inputs.items() if value.value is not None}
         if kind.name_input and kind.name_input not in inputs:
-            inputs[kind.name_input] = PropertyValue(f"{request.name}-{request.random_seed.hex()[:7]}")
-        plain = {key: _plain(value) for key, value in inputs.items()}
-        failures = [CheckFailure(*found) for found in schema.mistakes(kind.arguments, plain, kind.known)]
+            made_up = PropertyValue(f"{request.name}-{request.random_seed.hex()[:7]}")
+            inputs[kind.name_input] = request.old_inputs.get(kind.name_input, made_up)
+        configuration = self._configurations[connection.get()]
+        for key in set(kind.from_provider) & set(configuration) - set(inputs):
+            inputs[key] = _property(configuration[key])
+        failures = [CheckFailure(*found) for found in schema.mistakes(kind.arguments, _plain_all(inputs), kind.known)]
         return CheckResponse(inputs=inputs, failures=failures)
 
     async def diff(self, request: DiffRequest) -> DiffResponse:
-        """Any change replaces: a run's stack lives once and is never updated."""
-        kind = self._resources[request.type]
-        compared = set(request.new_inputs) - set(kind.not_stored)
-        changed = sorted(key for key in compared if request.old_state.get(key) != request.new_inputs[key])
-        return DiffResponse(changes=bool(changed), replaces=changed, delete_before_replace=True)
+        """Any change replaces: a run's stack lives once and is never updated.
+
+        The old one goes first, because the physical names are ours. A provider is replaced, and its resources with it,
+        when it is of another place and cannot manage what it made. ``old_state`` is the old inputs.
+        """
+        old, new = _plain_all(request.old_state), _plain_all(request.new_inputs)
+        differing = sorted(key for key in set(old) | set(new) if old.get(key) != new.get(key))
+        of_provider = request.type.startswith("pulumi:providers:")
+        replaces = [key for key in differing if not of_provider or key in _PLACES]
+        return DiffResponse(
+            changes=bool(differing),
+            replaces=replaces,
+            delete_before_replace=not of_provider,
+            diffs=differing,
+            detailed_diff={
+                key: PropertyDiff(_KINDS[key in old, key in new][key in replaces], input_diff=True) for key in differing
+            },
+        )
 
     async def create(self, request: CreateRequest) -> CreateResponse:
         """Make the resource, or in a preview say which outputs will come."""
-        kind = self._resources[request.type]
+        kind = self._resources[_type_of(request)]
         stored = {key: value for key, value in request.properties.items() if key not in kind.not_stored}
         if request.preview:
             return CreateResponse(properties=stored | {key: PropertyValue(rpc.UNKNOWN) for key in kind.computed})
-        inputs = {key: _plain(value) for key, value in request.properties.items()}
-        resource_id, outputs = await self._call(kind.create, inputs)
+        try:
+            resource_id, outputs = await self._call(kind.create, _plain_all(request.properties))
+        except HalfMadeError as half_made:
+            half_made.outputs = _plain_all(stored) | half_made.outputs
+            raise
         if set(outputs) != set(kind.computed):
-            raise AssertionError(f"{request.type}: computed {sorted(outputs)}, declared {sorted(kind.computed)}")
+            raise AssertionError(f"{_type_of(request)}: computed {sorted(outputs)}, declared {sorted(kind.computed)}")
         return CreateResponse(resource_id, stored | {key: _property(value) for key, value in outputs.items()})
 
     async def read(self, request: ReadRequest) -> ReadResponse:
-        """What the state says if the cloud still has it; nothing otherwise."""
-        kind = self._resources[request.type]
-        state = {key: _plain(value) for key, value in request.properties.items()}
-        if not await self._call(kind.exists, request.resource_id, state):
+        """What the cloud has, over what the state says; nothing if the cloud has it no more.
+
+        Without a state (a program reads or imports the resource), a type must be one that the cloud can describe.
+        """
+        kind = self._resources.get(_type_of(request))
+        if kind is None:
+            raise RefusedError(f"the rehearsal has no stand-in for {_type_of(request)} ({request.name})")
+        if not isinstance(kind, LiveType):
+            state = _plain_all(request.properties)
+            if not {*kind.computed, *schema.required(kind.arguments)} <= set(state):
+                raise RefusedError(
+                    f"not supported in rehearsal: to find a {_type_of(request)} by its id ({request.resource_id})"
+                )
+            there = await self._call(kind.exists, request.resource_id, state)
+            return ReadResponse(request.resource_id, request.properties, request.inputs) if there else ReadResponse()
+        live = await self._call(kind.live, request.resource_id)
+        if live is None:
             return ReadResponse()
-        return ReadResponse(request.resource_id, request.properties, request.inputs)
+        known = _plain_all(request.inputs)
+        inputs = {
+            key: value
+            for key, value in live.items()
+            if key not in kind.computed and (key in known or value != kind.defaults.get(key))
+        }
+        return ReadResponse(
+            request.resource_id,
+            _properties(_plain_all(request.properties) | inputs | {key: live[key] for key in kind.computed}),
+            _properties(known | inputs),
+        )
 
     async def delete(self, request: DeleteRequest) -> None:
         """Unmake the resource."""
-        state = {key: _plain(value) for key, value in request.properties.items()}
-        await self._call(self._resources[request.type].delete, request.resource_id, state)
+        kind = self._resources[_type_of(request)]
+        await self._call(kind.delete, request.resource_id, _plain_all(request.properties))
 
     async def invoke(self, request: InvokeRequest) -> InvokeResponse:
         """Call a function; refuse one that is not known, and arguments that it does not know or that are missing."""
         function = self._functions.get(request.tok)
         if function is None:
             raise RefusedError(f"the rehearsal has no stand-in for {request.tok}")
-        arguments = {key: _plain(value) for key, value in request.args.items() if value.value is not None}
+        arguments = _plain_all({key: value for key, value in request.args.items() if value.value is not None})
         failures = [
             *(
                 (key, "the rehearsal's stand-in does not know this argument")
@@ -192,60 +272,16 @@ class StandInProvider(Provider):
         return InvokeResponse({key: _property(value) for key, value in result.items()})
 
     async def _call(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.to_thread(work, *arguments, self._configurations[_connection.get()])
+        return await asyncio.to_thread(work, *arguments, self._configurations[connection.get()])
 
 
-class _Servicer(ProviderServicer):
-    """The gRPC surface: attaching to a provider that runs already, and errors as one clear line."""
-
-    # The names are gRPC's, the SDK's servicer has neither method.
-    async def Attach(self, _request: Any, _context: Any) -> empty_pb2.Empty:  # noqa: N802
-        return empty_pb2.Empty()
-
-    async def Handshake(self, _request: Any, context: Any) -> None:  # noqa: N802
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Handshake")
+def _type_of(request: CheckRequest | CreateRequest | DeleteRequest | ReadRequest) -> str:
+    """The resource's own type; a URN has the types of its parents before it (``parent$child``)."""
+    return request.type.rpartition("$")[2]
 
 
-def _archives_by_path(value: Any) -> None:
-    """Leave each file archive its path only.
-
-    The engine sends an empty ``assets`` along, and the SDK's ``PropertyValue`` then takes it for an archive of nothing.
-    """
-    if isinstance(value, struct_pb2.Struct):
-        signature = value.fields.get(_SIGNATURE)
-        if signature and signature.string_value == _ARCHIVE and "path" in value.fields:
-            value.fields.pop("assets", None)
-        for field in list(value.fields.values()):
-            _archives_by_path(field.struct_value if field.HasField("struct_value") else field.list_value)
-    elif isinstance(value, struct_pb2.ListValue):
-        for item in value.values:
-            _archives_by_path(item.struct_value if item.HasField("struct_value") else item.list_value)
-
-
-def _clearly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def answer(self: _Servicer, request: Any, context: Any) -> Any:
-        _connection.set(context.peer())
-        for field in ("properties", "news", "olds"):
-            _archives_by_path(getattr(request, field, None))
-        try:
-            return await method(self, request, context)
-        except RefusedError as refusal:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(refusal))
-
-    return answer
-
-
-for _name in ("CheckConfig", "Configure", "Check", "Diff", "Create", "Read", "Delete", "Invoke"):
-    setattr(_Servicer, _name, _clearly(getattr(ProviderServicer, _name)))
-
-
-async def serve(provider: Provider) -> tuple[grpc.aio.Server, int]:
-    """Start a server for the provider on a free loopback port; (server, port)."""
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 400 * 1024 * 1024)])
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(_Servicer([], _VERSION, provider, ""), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    return server, port
+def _plain_all(values: Mapping[str, PropertyValue]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in values.items()}
 
 
 def _plain(value: PropertyValue) -> Any:
@@ -260,6 +296,16 @@ def _plain(value: PropertyValue) -> Any:
     if isinstance(inner, float) and inner.is_integer():
         return int(inner)
     return inner
+
+
+def to_struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    """Properties as they go to the engine."""
+    return PropertyValue.marshal_map(_properties(values))
+
+
+def _properties(values: Mapping[str, Any]) -> dict[str, PropertyValue]:
+    """Without those that are None: what the cloud does not have."""
+    return {key: _property(value) for key, value in values.items() if value is not None}
 
 
 def _property(value: Any) -> PropertyValue:

@@ -31,7 +31,7 @@ def _check_object(
     hints = sdk_types.input_type_types(arguments)
     found += [
         (path + name, f"missing: {arguments.__name__} requires it")
-        for name in _required(arguments)
+        for name in required(arguments)
         if name not in values
     ]
     for name, value in values.items():
@@ -59,11 +59,23 @@ def _check_value(hint: Any, value: Any, path: str, found: list[tuple[str, str]],
             for item in value.values():
                 _check_value(typing.get_args(choice)[1], item, path, found, known)
             return
-    if not any(_fits(choice, value) for choice in choices):
-        expected = " or ".join(sorted({_describe(choice) for choice in choices}))
-        found.append((path, f"expected {expected}, got {type(value).__name__}"))
+    if reason := _mismatch(choices, value):
+        found.append((path, reason))
     elif path not in known:
         found.append((path, "the rehearsal's stand-in does not know this input"))
+
+
+def _mismatch(choices: list[Any], value: Any) -> str | None:
+    """Why none of the types has the value.
+
+    The SDK takes any text beside an enumeration, for values that are younger than it: our stacks have none.
+    """
+    values = [member.value for choice in choices if _is_enum(choice) for member in choice]
+    if values and isinstance(value, str) and value not in values:
+        return f"expected one of {', '.join(map(str, values))}; got {value}"
+    if any(_fits(choice, value) for choice in choices):
+        return None
+    return f"expected {' or '.join(sorted({_describe(choice) for choice in choices}))}, got {type(value).__name__}"
 
 
 def _choices(hint: Any) -> list[Any]:
@@ -76,10 +88,14 @@ def _choices(hint: Any) -> list[Any]:
     return [hint]
 
 
+def _is_enum(choice: Any) -> bool:
+    return isinstance(choice, type) and issubclass(choice, Enum)
+
+
 def _fits(choice: Any, value: Any) -> bool:
+    if _is_enum(choice):
+        return value in [member.value for member in choice]
     origin = typing.get_origin(choice) or choice
-    if isinstance(origin, type) and issubclass(origin, Enum):
-        return value in [member.value for member in origin]
     if isinstance(value, str):
         return origin is str  # It is a Sequence as well, but not the one that is meant.
     if origin is float:
@@ -94,7 +110,8 @@ def _describe(choice: Any) -> str:
     return str(getattr(origin, "__name__", origin))
 
 
-def _required(arguments: type) -> list[str]:
+def required(arguments: type) -> list[str]:
+    """The inputs that the class requires, in the engine's camel case."""
     names = sdk_types.input_type_py_to_pulumi_names(arguments)
     parameters = list(inspect.signature(arguments).parameters.values())
     return [names[p.name] for p in parameters if p.default is p.empty and p.name in names]

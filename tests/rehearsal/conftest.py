@@ -39,7 +39,7 @@ from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
 from orchestrator.rehearsal.gcp.projects import caller_of
 from orchestrator.rehearsal.gcp.sample import PublicTables
-from orchestrator.rehearsal.provider import serve
+from orchestrator.rehearsal.provider_server import serve
 from orchestrator.stop import Stop
 from stacks.naming import Names, new_run_id
 from tests.rehearsal.compute_clouds import ComputeClouds, Data
@@ -355,11 +355,9 @@ def make_function(amazon: Amazon, names: Names) -> Iterator[Callable[..., str]]:
             opened.writestr("main.py", textwrap.dedent(code))
         functions.create_function(
             FunctionName=names.prefix,
-            Runtime="python3.13",
-            Handler="main.handler",
             Role=role["Arn"],
             Code={"ZipFile": archive.getvalue()},
-            **{"Timeout": 10, "MemorySize": 256} | settings,
+            **{"Runtime": "python3.13", "Handler": "main.handler", "Timeout": 10, "MemorySize": 256} | settings,
         )
         return names.prefix
 
@@ -385,7 +383,7 @@ def log(amazon: Amazon) -> Callable[[str], list[str]]:
 
 def _without_chance(message: str) -> str:
     message = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", message)
-    message = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", message)
+    message = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "TIME", message)
     return re.sub(r"(?<=Duration: )[\d.]+|(?<=Used: )\d+", "N", message)
 
 

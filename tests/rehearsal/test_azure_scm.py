@@ -27,7 +27,7 @@ def publish(apps: Apps) -> Callable[..., requests.Response]:
         app: FunctionApp,
         content: bytes,
         *,
-        query: str = "type=zip",
+        query: str = "RemoteBuild=False",
         token: str | None = None,
         content_type: str = "application/zip",
     ) -> requests.Response:
@@ -173,10 +173,10 @@ def test_who_may_not_publish(
 def test_what_the_site_does_not_take(apps: Apps, publish: Callable[..., requests.Response]) -> None:
     app = apps.flex()
     assert publish(app, package(), content_type="application/octet-stream").status_code == 415
-    remote = publish(app, package(), query="type=zip&RemoteBuild=true")
+    remote = publish(app, package(), query="RemoteBuild=True")
     assert (remote.status_code, remote.text) == (
         501,
-        "not supported in rehearsal: publishing with {'type': 'zip', 'RemoteBuild': 'true'}; type=zip is known",
+        "not supported in rehearsal: publishing with {'RemoteBuild': 'True'}; RemoteBuild=False is known",
     )
     mounted = publish(apps.consumption(package()), package())
     assert (mounted.status_code, mounted.text) == (

@@ -83,14 +83,14 @@ def site(azure: AzureCloud, names: Names, path: str = "", method: str = "GET") -
         f"/sites/{names.prefix}{path}"
     )
     headers = {"Authorization": f"Bearer {azure.directory.token(AUDIENCE)}"}
-    return requests.request(method, url, params={"api-version": "2024-11-01"}, headers=headers, timeout=60)
+    return requests.request(method, url, params={"api-version": "2025-05-01"}, headers=headers, timeout=60)
 
 
 def publish(azure: AzureCloud, names: Names, package: bytes) -> None:
     hosts = site(azure, names).json()["properties"]["hostNameSslStates"]
     (host,) = (state["name"] for state in hosts if state["hostType"] == "Repository")
     headers = {"Authorization": f"Bearer {azure.directory.token(AUDIENCE)}", "Content-Type": "application/zip"}
-    taken = requests.post(f"https://{host}/api/publish?type=zip", headers=headers, data=package, timeout=60)
+    taken = requests.post(f"https://{host}/api/publish?RemoteBuild=False", headers=headers, data=package, timeout=60)
     assert taken.status_code == 202
     said = {"complete": False, "status": 1}
     while not said["complete"]:

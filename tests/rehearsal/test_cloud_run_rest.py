@@ -197,6 +197,19 @@ def test_a_service_that_cloud_run_would_not_take(
     assert google.run.list_services(google.project, "us-central1") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("", ""), ("1A", ""), ("A-B", ""), ("X_GOOGLE_A", ""), ("A" * 32_769, ""), ("A", "v" * 32_769)]
+)
+def test_a_variable_that_cloud_run_would_not_take(
+    google: GoogleCloud, make_service: MakeService, name: str, value: str
+) -> None:
+    variable = {"env": [{"name": name, "value": value}]}
+    assert refused(lambda: make_service(google, container=variable))[2] == (
+        f"{VIOLATION}.template.containers[0].env: {name[:64]!r}: the name must be a C identifier that does not begin "
+        "with X_GOOGLE_, and neither name nor value may exceed 32768 characters"
+    )
+
+
 @pytest.mark.parametrize("memory", ["511Mi", "4097Mi", "5Gi", "1G", "1.5Gi"])
 def test_memory_that_one_processor_does_not_take(google: GoogleCloud, make_service: MakeService, memory: str) -> None:
     limits = {"resources": {"limits": {"cpu": "1", "memory": memory}}}

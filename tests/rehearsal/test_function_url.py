@@ -121,7 +121,8 @@ def test_who_may_not_call(
     assert refusal(call(url, key=replace(known, key_id="AKIAUNKNOWN"))) == refused
     assert refusal(call(url, key=replace(known, session_token="made up"))) == refused
     assert refusal(call(url, key=replace(known, secret="wrong"))) == (
-        "The request signature we calculated does not match the signature you provided"
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
     )
     assert refusal(call(url, service="s3")) == "Credential should be scoped to us-east-1/lambda"
     assert refusal(call(url, region="eu-west-1")) == "Credential should be scoped to us-east-1/lambda"
@@ -136,7 +137,8 @@ def test_a_request_changed_on_the_way(open_url: Callable[..., str], amazon: Amaz
     prepared = request.prepare()
     prepared.body = b"forged"
     assert refusal(http.send(prepared)) == (
-        "The request signature we calculated does not match the signature you provided"
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
     )
 
 

@@ -100,7 +100,10 @@ def test_one_of_each_from_nothing_to_nothing(
     new_stack: Callable[[], Stack], google: GoogleCloud, package: Path
 ) -> None:
     stack = new_stack()
-    outputs = {name: output.value for name, output in stack._open(stack_of(package)).up().outputs.items()}
+    stack.up(stack_of(package), lambda _: None)
+    state = stack._open(stack_of(package), select=True).export_stack().deployment
+    assert state is not None
+    outputs = state["resources"][0]["outputs"]
     service = google.run.get_service(PROJECT, "us-central1", "hop")
     stored = google.storage.get_object("hop-source", "a/package.zip")
     assert outputs == {
@@ -164,6 +167,9 @@ def test_what_is_gone_already_is_fine(new_stack: Callable[[], Stack], google: Go
     assert_nothing_left(google)
 
 
+ACCOUNT_ID = f"projects/{PROJECT}/serviceAccounts/{EMAIL}"
+
+
 def test_what_is_gone_is_found_to_be_gone(new_stack: Callable[[], Stack], google: GoogleCloud, package: Path) -> None:
     stack, types = new_stack(), gcp_compute_resources.resources(google)
     stack.up(stack_of(package), lambda _: None)
@@ -178,12 +184,12 @@ def test_what_is_gone_is_found_to_be_gone(new_stack: Callable[[], Stack], google
         },
         SERVICE: {"project": PROJECT, "location": "us-central1", "name": "hop"},
     }
-    assert [types[kind].exists("", state, {}) for kind, state in states.items()] == [True] * 4
+    assert [types[kind].exists(ACCOUNT_ID, state, {}) for kind, state in states.items()] == [True] * 4
     google.storage.revoke("hop-source", google.storage.policy("hop-source")[0])
     google.storage.delete_object("hop-source", "a/package.zip")
     google.run.delete_service(PROJECT, "us-central1", "hop")
     google.access.delete_account(EMAIL)
-    assert [types[kind].exists("", state, {}) for kind, state in states.items()] == [False] * 4
+    assert [types[kind].exists(ACCOUNT_ID, state, {}) for kind, state in states.items()] == [False] * 4
     google.storage.delete_bucket("hop-source", force=True)
     assert types[MEMBER].exists("", states[MEMBER], {}) is False
     stack.destroy(lambda _: None)

@@ -107,76 +107,38 @@ def test_every_mistake_of_a_resource_at_once(refused: Callable[[Program], str | 
     )
 
 
-def _role_and_policy() -> None:
-    """The policy needs outputs of the role that only its creation can tell."""
-    opts = options()
-    role = aws.iam.Role("role", assume_role_policy=TRUST, opts=opts)
-    statement = {"Effect": "Deny", "Action": "*", "Resource": role.arn}
-    document = pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": [statement]})
-    aws.iam.RolePolicy("nothing", role=role.name, policy=document, opts=opts)
-    pulumi.export("arn", role.arn)
-    pulumi.export("uniqueId", role.unique_id)
+def test_autonaming(up: Callable[[Program], tuple[Stack, list[StackEvent]]], amazon: Amazon) -> None:
+    outputs: list[str] = []
 
+    def program() -> None:
+        opts = options()
+        role = aws.iam.Role("role", assume_role_policy=TRUST, opts=opts)
+        # The policy needs an output of the role that only its creation can tell.
+        statement = {"Effect": "Deny", "Action": "*", "Resource": role.arn}
+        document = pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": [statement]})
+        aws.iam.RolePolicy("nothing", role=role.name, policy=document, opts=opts)
+        pulumi.Output.all(role.arn, role.unique_id).apply(outputs.extend)
 
-def test_a_preview_makes_nothing(new_stack: Callable[[], Stack], amazon: Amazon) -> None:
-    stack = new_stack()
-    roles = amazon.client("iam", "us-east-1").list_roles()["Roles"]
-    assert stack._open(_role_and_policy).preview().change_summary == {"create": 4}
-    assert amazon.client("iam", "us-east-1").list_roles()["Roles"] == roles
-
-
-def test_autonaming(new_stack: Callable[[], Stack], amazon: Amazon) -> None:
-    stack = new_stack()
-    outputs = stack._open(_role_and_policy).up().outputs
-    name = outputs["arn"].value.rpartition("/")[2]
+    stack, _ = up(program)
+    arn, unique_id = outputs
+    name = arn.rpartition("/")[2]
     assert name.startswith("role-")
     assert len(name) == len("role-") + 7
     role = amazon.client("iam", "us-east-1").get_role(RoleName=name)["Role"]
-    assert (role["Arn"], role["RoleId"]) == (outputs["arn"].value, outputs["uniqueId"].value)
+    assert (role["Arn"], role["RoleId"]) == (arn, unique_id)
     stack.destroy(lambda _: None)
 
 
-def _bucket(name: str, *, force_destroy: bool) -> Program:
+class _Room(pulumi.ComponentResource):
+    def __init__(self) -> None:
+        super().__init__("test:index:Room", "room")
+
+
+def test_a_resource_in_a_component(up: Callable[[Program], tuple[Stack, list[StackEvent]]], amazon: Amazon) -> None:
     def program() -> None:
-        aws.s3.Bucket("data", bucket=name, force_destroy=force_destroy, opts=options())
-
-    return program
-
-
-def test_a_refresh_forgets_what_the_cloud_has_lost(
-    up: Callable[[Program], tuple[Stack, list[StackEvent]]], amazon: Amazon
-) -> None:
-    name = "hop-refresh"
-    stack, _ = up(_bucket(name, force_destroy=False))
-    engine = stack._open(lambda: None, select=True)
-    assert engine.refresh().summary.resource_changes == {"same": 3}
-    amazon.client("s3", "us-east-1").delete_bucket(Bucket=name)
-    assert engine.refresh().summary.resource_changes == {"delete": 1, "same": 2}
-    stack.destroy(lambda _: None)
-
-
-def test_any_change_replaces(up: Callable[[Program], tuple[Stack, list[StackEvent]]], amazon: Amazon) -> None:
-    stack, _ = up(_bucket("hop-before", force_destroy=False))
-    engine = stack._open(_bucket("hop-after", force_destroy=False), select=True)
-    assert engine.up().summary.resource_changes == {"replace": 1, "same": 2}
-    left = {bucket["Name"] for bucket in amazon.client("s3", "us-east-1").list_buckets()["Buckets"]}
-    assert left & {"hop-before", "hop-after"} == {"hop-after"}
-    assert engine.up().summary.resource_changes == {"same": 3}
-    stack.destroy(lambda _: None)
-
-
-def test_each_provider_resource_has_its_own_configuration(
-    up: Callable[[Program], tuple[Stack, list[StackEvent]]], amazon: Amazon
-) -> None:
-    def program() -> None:
-        for region in ("eu-west-1", "us-east-1"):
-            place = aws.Provider(region, region=region)
-            logs = aws.cloudwatch.LogGroup(region, name="hop-two-regions", opts=pulumi.ResourceOptions(provider=place))
-            pulumi.export(region, logs.arn)
+        in_it = pulumi.ResourceOptions.merge(options(), pulumi.ResourceOptions(parent=_Room()))
+        aws.s3.Bucket("data", bucket="hop-in-a-room", opts=in_it)
 
     stack, _ = up(program)
-    for region in ("eu-west-1", "us-east-1"):
-        (group,) = amazon.client("logs", region).describe_log_groups(logGroupNamePrefix="hop-two-regions")["logGroups"]
-        assert group["arn"] == f"arn:aws:logs:{region}:123456789012:log-group:hop-two-regions:*"
+    amazon.client("s3", "us-east-1").head_bucket(Bucket="hop-in-a-room")
     stack.destroy(lambda _: None)
-    assert amazon.client("logs", "eu-west-1").describe_log_groups(logGroupNamePrefix="hop-two")["logGroups"] == []

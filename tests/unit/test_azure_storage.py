@@ -62,6 +62,30 @@ def test_account_names_that_azure_does_not_take(storage: Storage, name: str) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("tags", "code", "message"),
+    [
+        (
+            {f"n{number}": "" for number in range(16)},
+            "InvalidTagCount",
+            "The number of tags 16 exceeds the maximum of 15.",
+        ),
+        (
+            {"n" * 129: ""},
+            "InvalidTagNameCharacters",
+            f"The tag name '{'n' * 129}' has reserved characters or length.",
+        ),
+    ],
+)
+def test_tags_that_an_account_does_not_take(storage: Storage, tags: dict[str, str], code: str, message: str) -> None:
+    def ask() -> None:
+        storage.create_account(
+            "hop", "hop123", location="eastus", tags=tags, public_allowed=False, shared_keys_allowed=True
+        )
+
+    assert refusal(ask) == (400, code, message)
+
+
 def test_account_names_are_unique_in_all_of_azure(storage: Storage) -> None:
     storage.taken.add("somebodys")
     make(storage)

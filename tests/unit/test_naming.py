@@ -19,6 +19,11 @@ def test_a_run_id_is_its_time_in_utc_and_chance() -> None:
     assert {len(run_id) for run_id in ids} == {22}
 
 
+def test_no_run_id_has_google_in_it() -> None:
+    chances = {character for _ in range(1000) for character in new_run_id(datetime.now(UTC))[-6:]}
+    assert chances == set("abcdefhijklmnopqrstuvwxyz0123456789")
+
+
 def test_everything_follows_from_the_run_id() -> None:
     names = Names(RUN_ID)
     assert names.prefix == "hop-20261123-174205-k3x9qz"

@@ -14,6 +14,7 @@ from orchestrator.rehearsal.schema import UNKNOWN, mistakes
 FUNCTION = frozenset(
     {"architectures", "code", "environment.variables", "layers", "memorySize", "packageType", "publish", "role"}
 )
+RUNTIMES = ", ".join(runtime.value for runtime in aws.lambda_.Runtime)
 BUCKET = frozenset({"location", "forceDestroy", "lifecycleRules.action.type", "lifecycleRules.condition.age"})
 
 
@@ -55,6 +56,8 @@ def test_all_is_right() -> None:
         ({"environment": {"variables": {"A": 1}}}, "environment.variables", "expected str, got int"),
         ({"environment": {"variables": "A=1"}}, "environment.variables", "expected Mapping, got str"),
         ({"environment": "A=1"}, "environment", "expected FunctionEnvironmentArgs, got str"),
+        ({"runtime": "python3"}, "runtime", f"expected one of {RUNTIMES}; got python3"),
+        ({"runtime": 3}, "runtime", "expected Runtime or str, got int"),
         ({"runtime": "python3.13"}, "runtime", "the rehearsal's stand-in does not know this input"),
         ({"tags": {"a": "b"}}, "tags", "the rehearsal's stand-in does not know this input"),
         ({"tracingConfig": {"mode": "x"}}, "tracingConfig.mode", "the rehearsal's stand-in does not know this input"),

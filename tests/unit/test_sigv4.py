@@ -17,7 +17,11 @@ USER = AccessKey("AKIAREHEARSAL", "user secret")
 SESSION = AccessKey("ASIAREHEARSAL", "session secret", "session token", "arn:aws:iam::123456789012:role/hop")
 KEYS = {key.key_id: key for key in (USER, SESSION)}
 URL = "http://127.0.0.1:4566/2015-03-31/functions?Marker=a%20b&MaxItems=2"
-WRONG_SIGNATURE = "The request signature we calculated does not match the signature you provided"
+MISMATCH = "The request signature we calculated does not match the signature you provided."
+WRONG_SIGNATURE = (
+    f"{MISMATCH} Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+)
+WRONG_SIGNATURE_OF_S3 = f"{MISMATCH} Check your key and signing method."
 WRONG_TOKEN = "The security token included in the request is invalid"
 
 
@@ -113,6 +117,19 @@ def test_a_signed_header_that_was_dropped() -> None:
     assert refusal(headers) == WRONG_SIGNATURE
 
 
+def test_a_signed_header_without_a_value_that_was_dropped() -> None:
+    headers = sign(more={"X-More": ""})
+    assert check(headers).key == USER
+    del headers["x-more"]
+    assert refusal(headers) == WRONG_SIGNATURE
+
+
+def test_a_query_is_signed_as_it_would_be_encoded() -> None:
+    encoded = "http://127.0.0.1:4566/functions?a=b%3Ac&e=%C3%A4~&empty="
+    assert check(sign(encoded), url="http://127.0.0.1:4566/functions?e=%c3%a4%7E&&empty&a=b:c").key == USER
+    assert refusal(sign("http://127.0.0.1:4566/?a=b:c"), url="http://127.0.0.1:4566/?a=b:c") == WRONG_SIGNATURE
+
+
 def test_headers_that_were_not_signed_may_change() -> None:
     assert check(sign() | {"user-agent": "curl", "content-length": "2"}).key == USER
 
@@ -121,7 +138,7 @@ def test_headers_that_were_not_signed_may_change() -> None:
 def test_a_changed_scope(scope: str) -> None:
     headers = sign()
     headers["authorization"] = headers["authorization"].replace("eu-central-1/lambda", scope)
-    assert refusal(headers) == WRONG_SIGNATURE
+    assert refusal(headers) == (WRONG_SIGNATURE_OF_S3 if scope.endswith("s3") else WRONG_SIGNATURE)
 
 
 @pytest.mark.parametrize("late", [timedelta(minutes=5), timedelta(minutes=-4)])
@@ -187,7 +204,7 @@ def test_s3_leaves_the_hash_of_the_body_to_the_caller() -> None:
     assert headers["x-amz-content-sha256"] == sha256(b"{}").hexdigest()
     assert check(headers, body=b"{ }").service == "s3"
     unsigned = sha256(b"another").hexdigest()
-    assert refusal(headers | {"x-amz-content-sha256": unsigned}) == WRONG_SIGNATURE
+    assert refusal(headers | {"x-amz-content-sha256": unsigned}) == WRONG_SIGNATURE_OF_S3
 
 
 @pytest.mark.parametrize("path", ["/data//a b", "/data/./c", "/data/x/../c", "/data/100%25 %C3%A4+~", "/"])
@@ -199,8 +216,8 @@ def test_s3_signs_the_path_as_it_stands(path: str) -> None:
 def test_only_s3_tells_equivalent_paths_apart() -> None:
     asked, sent = ("http://127.0.0.1:4566/data/x/..//c", "http://127.0.0.1:4566/data/c")
     assert check(sign(asked), url=sent).key == check(sign(sent), url=asked).key == USER
-    assert refusal(sign(asked, service="s3"), url=sent) == WRONG_SIGNATURE
-    assert refusal(sign(sent, service="s3"), url=asked) == WRONG_SIGNATURE
+    assert refusal(sign(asked, service="s3"), url=sent) == WRONG_SIGNATURE_OF_S3
+    assert refusal(sign(sent, service="s3"), url=asked) == WRONG_SIGNATURE_OF_S3
 
 
 def test_the_service_that_is_claimed() -> None:

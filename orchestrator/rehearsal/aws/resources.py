@@ -12,8 +12,10 @@ from typing import Any
 import pulumi_aws as aws
 from botocore.exceptions import ClientError, ParamValidationError
 
+from orchestrator.rehearsal.aws import constraints
 from orchestrator.rehearsal.aws.cloud import ACCOUNT, Amazon
-from orchestrator.rehearsal.provider import RefusedError, ResourceType
+from orchestrator.rehearsal.aws.constraints import ConstraintError
+from orchestrator.rehearsal.provider import HalfMadeError, LiveType, RefusedError, ResourceType
 
 CONFIGURATION: Mapping[str, Callable[[str], Any]] = {
     "region": str,
@@ -49,9 +51,12 @@ class AwsResource(ResourceType):
 
     def _ask(self, doing: str, call: Callable[..., Any], **arguments: Any) -> Any:
         """The cloud's answer; its refusal names what we were doing, as the real provider's does."""
+        given = {key: value for key, value in arguments.items() if value is not None}
+        client = getattr(call, "__self__").meta  # noqa: B009 - a method of a client, which its type does not say
         try:
-            return call(**{key: value for key, value in arguments.items() if value is not None})
-        except (ClientError, ParamValidationError) as error:
+            constraints.check(client.service_model.operation_model(client.method_to_api_mapping[call.__name__]), given)
+            return call(**given)
+        except (ClientError, ConstraintError, ParamValidationError) as error:
             raise RefusedError(f"{doing}: {error}") from error
 
     def _is_there(self, call: Callable[..., Any], **arguments: Any) -> bool:
@@ -90,7 +95,7 @@ def file_content(inputs: Mapping[str, Any], key: str) -> bytes:
     return Path(path).read_bytes()
 
 
-class Bucket(AwsResource):
+class Bucket(AwsResource, LiveType):
     """An S3 bucket."""
 
     service = "s3"
@@ -106,12 +111,20 @@ class Bucket(AwsResource):
         place = None if region == "us-east-1" else {"LocationConstraint": region}
         self._ask(doing, client.create_bucket, Bucket=name, CreateBucketConfiguration=place)
         tags = {"TagSet": _tag_list(configuration)}
-        self._ask(f"tagging S3 Bucket ({name})", client.put_bucket_tagging, Bucket=name, Tagging=tags)
-        return name, {"arn": f"arn:aws:s3:::{name}", "region": region}
+        outputs = {"arn": f"arn:aws:s3:::{name}", "region": region}
+        try:
+            self._ask(f"tagging S3 Bucket ({name})", client.put_bucket_tagging, Bucket=name, Tagging=tags)
+        except RefusedError as refusal:
+            raise HalfMadeError(str(refusal), name, outputs) from refusal
+        return name, outputs
 
-    def exists(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
+    def live(self, resource_id: str, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
         """HeadBucket."""
-        return self._is_there(self._client(configuration).head_bucket, Bucket=resource_id)
+        client = self._client(configuration)
+        if not self._is_there(client.head_bucket, Bucket=resource_id):
+            return None
+        region = client.get_bucket_location(Bucket=resource_id)["LocationConstraint"] or "us-east-1"
+        return {"bucket": resource_id, "arn": f"arn:aws:s3:::{resource_id}", "region": region}
 
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """Refused while it has objects, unless the state says ``forceDestroy``."""
@@ -155,7 +168,7 @@ class BucketObject(AwsResource):
         self._drop(doing, self._client(configuration).delete_object, Bucket=state["bucket"], Key=state["key"])
 
 
-class LogGroup(AwsResource):
+class LogGroup(AwsResource, LiveType):
     """A CloudWatch log group."""
 
     service = "logs"
@@ -169,20 +182,32 @@ class LogGroup(AwsResource):
         client, name = self._client(configuration), inputs["name"]
         doing = f"creating CloudWatch Logs Log Group ({name})"
         self._ask(doing, client.create_log_group, logGroupName=name, tags=tags(configuration) or None)
+        outputs = {"arn": _log_group_arn(name, configuration)}
         days = inputs.get("retentionInDays")
         if days is not None:
-            self._ask(doing, client.put_retention_policy, logGroupName=name, retentionInDays=days)
-        return name, {"arn": f"arn:aws:logs:{configuration['region']}:{ACCOUNT}:log-group:{name}"}
+            try:
+                self._ask(doing, client.put_retention_policy, logGroupName=name, retentionInDays=days)
+            except RefusedError as refusal:
+                raise HalfMadeError(str(refusal), name, outputs) from refusal
+        return name, outputs
 
-    def exists(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
+    def live(self, resource_id: str, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
         """DescribeLogGroups lists by prefix."""
         found = self._client(configuration).describe_log_groups(logGroupNamePrefix=resource_id)["logGroups"]
-        return resource_id in [group["logGroupName"] for group in found]
+        for group in found:
+            if group["logGroupName"] == resource_id:
+                arn = _log_group_arn(resource_id, configuration)
+                return {"name": resource_id, "retentionInDays": group.get("retentionInDays"), "arn": arn}
+        return None
 
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """DeleteLogGroup."""
         doing = f"deleting CloudWatch Logs Log Group ({resource_id})"
         self._drop(doing, self._client(configuration).delete_log_group, logGroupName=resource_id)
+
+
+def _log_group_arn(name: str, configuration: Mapping[str, Any]) -> str:
+    return f"arn:aws:logs:{configuration['region']}:{ACCOUNT}:log-group:{name}"
 
 
 class Role(AwsResource):

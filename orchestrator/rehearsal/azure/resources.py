@@ -8,14 +8,14 @@ The others are in ``storage_resources`` and ``web_resources``. Each class acts o
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from pulumi_azure_native import resources as azure_resources
 
 from orchestrator.rehearsal.azure.cloud import AzureCloud
 from orchestrator.rehearsal.azure.rest import ArmError
-from orchestrator.rehearsal.azure.subscription import ExistsError
-from orchestrator.rehearsal.provider import RefusedError, ResourceType
+from orchestrator.rehearsal.azure.subscription import ExistsError, Group
+from orchestrator.rehearsal.provider import LiveType, RefusedError, ResourceType
 
 CONFIGURATION: Mapping[str, Callable[[str], Any]] = {
     "location": str,
@@ -83,12 +83,14 @@ def required(inputs: Mapping[str, Any], name: str, *, is_: object, why: str) -> 
         raise RefusedError(f"{name} must be {is_}: {why}")
 
 
-class ResourceGroup(AzureResource):
+class ResourceGroup(AzureResource, LiveType):
     """A resource group; its delete takes along what is in it."""
 
     known = frozenset({"resourceGroupName", "location", "tags"})
     name_input = "resourceGroupName"
+    from_provider = ("location",)
     computed = ("azureApiVersion", "name", "properties", "type")
+    defaults: ClassVar[Mapping[str, Any]] = {"tags": {}}
 
     @property
     def arguments(self) -> type:
@@ -97,20 +99,30 @@ class ResourceGroup(AzureResource):
 
     def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """https://learn.microsoft.com/rest/api/resources/resource-groups/create-or-update."""
-        location = inputs.get("location") or configuration.get("location", "")
+        name, location = inputs["resourceGroupName"], inputs.get("location", "")
         with self._asking(configuration):
-            group = self._azure.subscription.create_group(inputs["resourceGroupName"], location, inputs.get("tags", {}))
-        return group.id, {
-            "azureApiVersion": _API,
-            "name": group.name,
-            "properties": {"provisioningState": group.state},
-            "type": "Microsoft.Resources/resourceGroups",
-        }
+            group = self._azure.subscription.create_group(name, location, inputs.get("tags", {}))
+        return group.id, _outputs(group)
 
-    def exists(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
+    def live(self, resource_id: str, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
         """https://learn.microsoft.com/rest/api/resources/resource-groups/get."""
-        return self._is_there(configuration, lambda: self._azure.subscription.group(state["name"]))
+        path, _, name = resource_id.rpartition("/")
+        if path != f"{self._azure.subscription.path}/resourceGroups":
+            raise RefusedError(f"not supported in rehearsal: the id {resource_id}; it is no resource group's")
+        if not self._is_there(configuration, lambda: self._azure.subscription.group(name)):
+            return None
+        group = self._azure.subscription.group(name)
+        return {"resourceGroupName": name, "location": group.location, "tags": dict(group.tags), **_outputs(group)}
 
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """https://learn.microsoft.com/rest/api/resources/resource-groups/delete."""
         self._drop(configuration, lambda: self._azure.subscription.delete_group(state["name"]))
+
+
+def _outputs(group: Group) -> dict[str, Any]:
+    return {
+        "azureApiVersion": _API,
+        "name": group.name,
+        "properties": {"provisioningState": group.state},
+        "type": "Microsoft.Resources/resourceGroups",
+    }

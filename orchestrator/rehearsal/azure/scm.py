@@ -95,8 +95,8 @@ class ScmSite:
         return _refused(f"{asked} of the deployment site of a {self._site.sku} app")
 
     def _take(self, request: Request, query: dict[str, str]) -> Answer:
-        if query != {"type": "zip"}:
-            return _refused(f"publishing with {query}; type=zip is known")
+        if query != {"RemoteBuild": "False"}:
+            return _refused(f"publishing with {query}; RemoteBuild=False is known")
         if request.headers.get("content-type") != "application/zip":
             return Answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {}, b"")
         with self._lock:

@@ -28,6 +28,10 @@ _PYTHONS = frozenset({"311", "312", "313"})
 _PROGRAMS = frozenset({"python", "python3"})
 # https://cloud.google.com/run/docs/container-contract#env-vars
 _RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
+# https://cloud.google.com/run/docs/configuring/services/overview-environment-variables, and the lengths:
+# https://cloud.google.com/run/docs/reference/rest/v2/Container#envvar
+_VARIABLE = re.compile(r"(?!X_GOOGLE_)[A-Za-z_][A-Za-z0-9_]{0,32767}")
+_LONGEST_VALUE = 32_768
 _QUANTITY = re.compile(r"(\d+)(Mi|Gi)")
 _SECONDS = re.compile(r"(\d+)s")
 # https://cloud.google.com/run/docs/configuring/services/memory-limits: of one processor, second generation.
@@ -140,6 +144,13 @@ def _variables(container: Mapping[str, Any]) -> dict[str, str]:
             f"The following reserved env names were provided: {', '.join(reserved)}. "
             "These values are automatically set by the system.",
         )
+    for name, value in variables.items():
+        if not _VARIABLE.fullmatch(name) or len(value) > _LONGEST_VALUE:
+            raise _invalid(
+                "template.containers[0].env",
+                f"{name[:64]!r}: the name must be a C identifier that does not begin with X_GOOGLE_, and neither name "
+                f"nor value may exceed {_LONGEST_VALUE} characters",
+            )
     return variables
 
 

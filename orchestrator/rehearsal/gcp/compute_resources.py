@@ -4,15 +4,16 @@
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pulumi_gcp as gcp
 
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
-from orchestrator.rehearsal.gcp.resources import GoogleResource
-from orchestrator.rehearsal.provider import RefusedError, ResourceType
+from orchestrator.rehearsal.gcp.identity import ServiceAccount
+from orchestrator.rehearsal.gcp.resources import GoogleResource, parts_of
+from orchestrator.rehearsal.provider import LiveType, RefusedError, ResourceType
 
 
 def resources(google: GoogleCloud) -> dict[str, ResourceType]:
@@ -25,12 +26,13 @@ def resources(google: GoogleCloud) -> dict[str, ResourceType]:
     }
 
 
-class Account(GoogleResource):
+class Account(GoogleResource, LiveType):
     """A service account."""
 
     arguments = gcp.serviceaccount.AccountArgs
     known = frozenset({"accountId", "description", "displayName"})
     computed = ("project", "email", "member", "name", "uniqueId")
+    defaults: ClassVar[Mapping[str, Any]] = {"description": "", "displayName": ""}
 
     def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/create."""
@@ -42,18 +44,18 @@ class Account(GoogleResource):
                 description=inputs.get("description", ""),
                 display_name=inputs.get("displayName", ""),
             )
-        name = f"projects/{project}/serviceAccounts/{made.email}"
-        return name, {
-            "project": project,
-            "email": made.email,
-            "member": f"serviceAccount:{made.email}",
-            "name": name,
-            "uniqueId": made.unique_id,
-        }
+        return f"projects/{project}/serviceAccounts/{made.email}", _outputs(made)
 
-    def exists(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
+    def live(self, resource_id: str, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
         """projects.serviceAccounts.get."""
-        return self._is_there(lambda: self._google.access.account(state["email"]))
+        _, email = parts_of(resource_id, "projects/{project}/serviceAccounts/{email}")
+        found = self._found(lambda: self._google.access.account(email))
+        return found and {
+            "accountId": found.name,
+            "description": found.description,
+            "displayName": found.display_name,
+            **_outputs(found),
+        }
 
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """projects.serviceAccounts.delete."""
@@ -63,6 +65,16 @@ class Account(GoogleResource):
             resource_id,
             lambda: self._google.access.delete_account(state["email"]),
         )
+
+
+def _outputs(account: ServiceAccount) -> dict[str, Any]:
+    return {
+        "project": account.project,
+        "email": account.email,
+        "member": f"serviceAccount:{account.email}",
+        "name": f"projects/{account.project}/serviceAccounts/{account.email}",
+        "uniqueId": account.unique_id,
+    }
 
 
 class BucketObject(GoogleResource):

@@ -70,7 +70,7 @@ class Project:
             raise CloudError(
                 400, "INVALID_ARGUMENT", f"account_id ({account_id!r}) does not match {_ACCOUNT_ID.pattern}"
             )
-        if len(description) > _LONGEST_DESCRIPTION:
+        if len(description.encode()) > _LONGEST_DESCRIPTION:
             raise CloudError(400, "INVALID_ARGUMENT", f"The description has over {_LONGEST_DESCRIPTION} bytes.")
         unique_id = f"1{secrets.randbelow(10**20):020}"
         account = ServiceAccount(account_id, self.id, unique_id, description, display_name)

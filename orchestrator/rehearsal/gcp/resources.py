@@ -5,14 +5,15 @@ Each class acts on exactly the inputs in ``known``; ``provider.py`` refuses ever
 # ruff: noqa: ARG002 - every resource type answers the same calls; not each needs all that they hand over.
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pulumi_gcp as gcp
 
 from orchestrator.rehearsal.gcp.cloud import CloudError, GoogleCloud
-from orchestrator.rehearsal.provider import RefusedError, ResourceType
+from orchestrator.rehearsal.provider import LiveType, RefusedError, ResourceType
 
 CONFIGURATION: Mapping[str, Callable[[str], Any]] = {"project": str, "defaultLabels": json.loads}
 _NOT_FOUND = 404
@@ -52,21 +53,33 @@ class GoogleResource(ResourceType):
 
     def _is_there(self, get: Callable[[], object]) -> bool:
         """Whether the cloud finds it."""
+        return self._found(lambda: (get(),)) is not None
+
+    def _found(self, get: Callable[[], Any]) -> Any:
+        """What the cloud says; None when it does not find it."""
         try:
-            get()
+            return get()
         except CloudError as error:
             if error.status == _NOT_FOUND:
-                return False
+                return None
             raise RefusedError(str(error)) from error
-        return True
 
 
-class Dataset(GoogleResource):
+def parts_of(resource_id: str, form: str) -> list[str]:
+    """The parts of an id, by the form that it must have, such as ``projects/{project}/datasets/{dataset_id}``."""
+    matched = re.fullmatch(re.sub(r"\{\w+\}", "([^/]+)", form), resource_id)
+    if matched is None:
+        raise RefusedError(f"not supported in rehearsal: the id {resource_id}; it must have the form {form}")
+    return list(matched.groups())
+
+
+class Dataset(GoogleResource, LiveType):
     """A BigQuery dataset."""
 
     arguments = gcp.bigquery.DatasetArgs
     known = frozenset({"datasetId", "location", "deleteContentsOnDestroy", "defaultTableExpirationMs"})
     computed = ("project", "selfLink")
+    defaults: ClassVar[Mapping[str, Any]] = {"location": "US"}
 
     def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets/insert."""
@@ -81,9 +94,18 @@ class Dataset(GoogleResource):
             )
         return f"projects/{project}/datasets/{name}", {"project": project, "selfLink": made["selfLink"]}
 
-    def exists(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
+    def live(self, resource_id: str, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
         """datasets.get."""
-        return self._is_there(lambda: self._google.bigquery.get_dataset(state["project"], state["datasetId"]))
+        project, name = parts_of(resource_id, "projects/{project}/datasets/{dataset_id}")
+        found = self._found(lambda: self._google.bigquery.get_dataset(project, name))
+        expires = found and found.get("defaultTableExpirationMs")
+        return found and {
+            "datasetId": name,
+            "location": found["location"],
+            "defaultTableExpirationMs": expires and int(expires),
+            "project": project,
+            "selfLink": found["selfLink"],
+        }
 
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """datasets.delete: refused while it has tables, unless the state says ``deleteContentsOnDestroy``."""
