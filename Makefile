@@ -1,12 +1,13 @@
 # make run    set everything up and run the analysis in rehearsal: no account, no key, nothing leaves the machine
 # make test   set everything up and run the tests
 # make contract  the stand-ins and clients against parts that others wrote, which are fetched and built once
+# make live   the analysis in real clouds, for at most a cent a run: make live CLOUD=aws, azure, azure-flex or gcp
 # make check  formatting, lint, types, layers
 # make lock   resolve the dependencies anew
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test contract check lock clean
+.PHONY: run test contract live check lock clean
 
 run: .venv/run-ready
 	$(BIN)/python -m orchestrator run
@@ -16,6 +17,10 @@ test: .venv/test-ready
 
 contract: .venv/test-ready
 	$(BIN)/pytest tests/contract
+
+# -s shows the run as it goes. Without CLOUD nothing runs: each cloud says what it takes.
+live: .venv/test-ready
+	$(BIN)/pytest tests/live -s -rs $(if $(CLOUD),--cloud=$(CLOUD))
 
 check: .venv/test-ready
 	$(BIN)/ruff format --check .
