@@ -71,11 +71,15 @@ class FunctionProcess:
 
     def new_output(self) -> list[str]:
         """The lines that it wrote since the last time."""
+        return self.new_bytes().decode("utf-8", "replace").splitlines()
+
+    def new_bytes(self) -> bytes:
+        """What it wrote since the last time, as it is."""
         with self._output.open("rb") as output:
             output.seek(self._read_bytes)
             written = output.read()
         self._read_bytes += len(written)
-        return written.decode("utf-8", "replace").splitlines()
+        return written
 
     def _wait(self) -> None:
         self._process.wait()

@@ -110,6 +110,11 @@ CALLING = CREATING + "An error occurred ({}) when calling the CreateFunction ope
             CREATING + "the rehearsal's functions log to /aws/lambda/<name> only",
             id="another log group",
         ),
+        pytest.param(
+            {"logging_config": {"log_format": "JSON"}},
+            CREATING + "not supported in rehearsal: logFormat JSON",
+            id="log lines as JSON",
+        ),
     ],
 )
 def test_a_function_that_lambda_refuses(

@@ -11,10 +11,10 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
 
 import boto3
 from botocore.config import Config
@@ -25,6 +25,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from orchestrator.rehearsal.aws import simulator
+from orchestrator.rehearsal.aws.refusals import Refusal, denied, of_signature
 from orchestrator.rehearsal.aws.sigv4 import AccessKey, SignatureError, Signer, claimed_service, verify
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
@@ -136,10 +137,11 @@ class _Gate:
                 method=method, url=url, headers=headers, body=body, key_of=self._amazon.key, now=datetime.now(UTC)
             )
         except SignatureError as error:
-            return _refuse(start_response, claimed_service(headers), "SignatureDoesNotMatch", str(error))
+            service = claimed_service(headers)
+            return _refuse(start_response, service, of_signature(service, error))
         refusal = self._refusal(signer, method, url, headers.get("x-amz-content-sha256", ""), body)
         if refusal is not None:
-            return _refuse(start_response, signer.service, *refusal)
+            return _refuse(start_response, signer.service, refusal)
         form = parse_qs(body.decode("utf-8", "replace")) if signer.service == "iam" else {}
         if simulator.asks(form):
             return self._simulate(form, start_response)
@@ -150,37 +152,35 @@ class _Gate:
         try:
             content = simulator.answer(form, principal=principal, denied=self._amazon.denied)
         except simulator.UnknownParameterError as unknown:
-            return _refuse(start_response, "iam", "InvalidInput", f"not supported in rehearsal: parameter {unknown}")
+            message = f"not supported in rehearsal: parameter {unknown}"
+            return _refuse(start_response, "iam", Refusal(HTTPStatus.BAD_REQUEST, "InvalidInput", message))
         except LookupError as other:
-            return _refuse(
-                start_response,
-                "iam",
-                "NoSuchEntity",
-                f"the rehearsal knows the policies of {principal} only, not {other}",
-            )
+            message = f"the rehearsal knows the policies of {principal} only, not {other}"
+            return _refuse(start_response, "iam", Refusal(HTTPStatus.NOT_FOUND, "NoSuchEntity", message))
         start_response("200 OK", [("Content-Type", "text/xml")])
         return [content.encode()]
 
-    def _refusal(self, signer: Signer, method: str, url: str, content: str, body: bytes) -> tuple[str, str] | None:
-        """(code, text) for a signed request that is refused. ``content`` is what S3's client says the body is."""
+    def _refusal(self, signer: Signer, method: str, url: str, content: str, body: bytes) -> Refusal | None:
+        """Why a signed request is refused. ``content`` is what S3's client says the body is."""
         if signer.service not in _SERVICES:
-            return "UnknownService", f"the rehearsal has no stand-in for {signer.service}"
+            message = f"the rehearsal has no stand-in for {signer.service}"
+            return Refusal(HTTPStatus.FORBIDDEN, "UnknownService", message)
         if _SHA256.fullmatch(content) and hashlib.sha256(body).hexdigest() != content:
-            return "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match"
+            message = "The provided 'x-amz-content-sha256' header does not match what was computed."
+            return Refusal(HTTPStatus.BAD_REQUEST, "XAmzContentSHA256Mismatch", message)
         if signer.key.role_arn is None:
             return None
         action, resource = _asked(signer.service, method, url)
         if action is None:
-            return (
-                "AccessDenied",
-                f"the rehearsal lets a function read, write and list objects, not {method} {resource}",
-            )
+            message = f"the rehearsal lets a function read, write and list objects, not {method} {resource}"
+            return denied(signer.service, message)
         if self._amazon.role_may(signer.key.role_arn, action, resource):
             return None
-        return "AccessDenied", (
+        message = (
             f"User: {signer.key.role_arn} is not authorized to perform: {action} on resource: {resource} "
             f"because no identity-based policy allows the {action} action"
         )
+        return denied(signer.service, message)
 
 
 def _asked(service: str, method: str, url: str) -> tuple[str | None, str]:
@@ -201,17 +201,10 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _refuse(start_response: Callable[..., Any], service: str, code: str, text: str) -> Iterable[bytes]:
-    """403 in the form that the service's clients read."""
-    if service in {"s3", "iam", "sts"}:
-        error = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
-        content = error if service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>"
-        headers = [("Content-Type", "application/xml")]
-    else:
-        content = json.dumps({"__type": code, "message": text})
-        headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
-    start_response("403 Forbidden", headers)
-    return [content.encode()]
+def _refuse(start_response: Callable[..., Any], service: str, refusal: Refusal) -> Iterable[bytes]:
+    status, headers, content = refusal.answer(service)
+    start_response(status, headers)
+    return [content]
 
 
 def _backend(service: Any, region: str) -> Any:

@@ -96,9 +96,11 @@ class Function(AwsResource):
         for setting, (least, most) in _LIMITS.items():
             if not least <= inputs.get(setting, least) <= most:
                 raise RefusedError(f"{doing}: {setting} must be from {least} to {most}, not {inputs[setting]}")
-        logging = inputs.get("loggingConfig", {})
-        if logging.get("logGroup", f"/aws/lambda/{name}") != f"/aws/lambda/{name}":
+        logging = inputs.get("loggingConfig")
+        if logging and logging.get("logGroup", f"/aws/lambda/{name}") != f"/aws/lambda/{name}":
             raise RefusedError(f"{doing}: the rehearsal's functions log to /aws/lambda/<name> only")
+        if logging and logging.get("logFormat", "Text") != "Text":  # The bootstrap writes no other.
+            raise RefusedError(f"{doing}: not supported in rehearsal: logFormat {logging['logFormat']}")
         answer = self._ask(
             doing,
             self._client(configuration).create_function,
@@ -112,6 +114,8 @@ class Function(AwsResource):
             Environment=inputs.get("environment") and {"Variables": inputs["environment"]["variables"]},
             Layers=inputs.get("layers"),
             Architectures=inputs.get("architectures"),
+            LoggingConfig=logging
+            and {"LogFormat": logging.get("logFormat", "Text"), "LogGroup": f"/aws/lambda/{name}"},
             Tags=tags(configuration) or None,
         )
         if not self._amazon.lambda_may_assume(role):
