@@ -13,13 +13,13 @@ import pytest
 
 from orchestrator.home import Home
 from tests.contract import side_by_side
-from tests.contract.aws_runtimes import aws_runtime, start_function
-from tests.contract.blob_stores import azurite_reader, blob_cloud, our_reader, reader
-from tests.contract.google_sides import google, google_side
-from tests.contract.parts import PARTS, MissingPartError
+from tests.contract.aws.aws_runtimes import aws_runtime, start_function
+from tests.contract.azure.blob_stores import azurite_reader, blob_cloud, our_reader, reader
 
 # All three clouds behind one engine.
-from tests.contract.three_clouds import engine, name, ports, three
+from tests.contract.engine.three_clouds import engine, name, ports, three
+from tests.contract.google.google_sides import google, google_side
+from tests.contract.parts import PARTS, MissingPartError
 
 # The stand-ins are set up as the rehearsal's tests do it.
 from tests.rehearsal.conftest import (

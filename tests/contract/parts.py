@@ -1,6 +1,6 @@
 """The parts that others wrote: fetched from their registries at pinned versions, built once, kept under the home.
 
-Each has a folder in ``parts/`` with its pins: a Go module, an npm lock, or Python requirements with hashes. What it
+Each has a folder in ``pins/`` with its pins: a Go module, an npm lock, or Python requirements with hashes. What it
 became is kept in ``<home>/contract/<name>-<digest of the pins>``, so that new pins make a new one.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_PINS = Path(__file__).parent / "parts"
+_PINS = Path(__file__).parent / "pins"
 _BUILD_SECONDS = 1800
 _START_SECONDS = 60
 
@@ -121,7 +121,8 @@ def serving(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         env={**os.environ, **(environment or {})},
     ) as server:
         assert server.stdout is not None
