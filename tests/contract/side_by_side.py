@@ -31,12 +31,9 @@ class Table:
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Count the test once: when it ran, or when its setup ended it."""
         report = yield
-        if "tests/contract/" in item.nodeid and (report.when == "call" or not report.passed):
-            suite, _, case = item.nodeid.rpartition("/")[2].partition("::")
-            counts = self._suites.setdefault(
-                suite.removeprefix("test_").removesuffix(".py").replace("_", " "), Counter()
-            )
-            counts[side_of(item), self._outcome(report, case)] += 1
+        if "contract" in item.path.parts and (report.when == "call" or not report.passed):
+            counts = self._suites.setdefault(item.path.stem.removeprefix("test_").replace("_", " "), Counter())
+            counts[side_of(item), self._outcome(report, item.name)] += 1
         return report
 
     def _outcome(self, report: pytest.TestReport, case: str) -> Outcome:

@@ -183,7 +183,7 @@ def test_a_permission_that_comes_to_be_known_is_waited_for(
 
     monkeypatch.setattr(storage, "allows", not_yet)
     assert case.cloud.invoke(function, case.package).rows == 3
-    assert len(refused) == 3
+    assert len(refused) == 4  # Two refusals, then what the bucket says of the object, and the object.
 
 
 def test_a_permission_that_never_comes_is_told(

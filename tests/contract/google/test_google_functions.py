@@ -99,7 +99,7 @@ def test_the_package_as_its_users_call_it(
     missing = function.ask(Question("/?bucket=hop-data&object=other.csv"))
     assert (missing.status, missing.headers) == (500, {"content-type": "text/plain; charset=utf-8"})
     assert b"\ngoogle.api_core.exceptions.NotFound: 404 GET " in missing.body
-    assert b": No such object: hop-data/other.csv: " in missing.body
+    assert b": No such object: hop-data/other.csv\n" in missing.body
     unasked = function.ask(Question("/?object=other.csv"))
     assert (unasked.status, unasked.headers) == (500, {"content-type": "text/plain; charset=utf-8"})
     assert b"\nwerkzeug.exceptions.BadRequestKeyError: 400 Bad Request: " in unasked.body
