@@ -19,6 +19,7 @@ class Phases:
         self._console = console
         self._ended: list[Phase] = []
         self._lock = threading.Lock()
+        self._over = False
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Callable[[str], None]]:
@@ -37,7 +38,12 @@ class Phases:
             self._end(Phase(name=name, started=started, seconds=seconds, status=status, reason=failure))
 
     def skip_missing(self, planned: tuple[str, ...]) -> None:
-        """Note each planned phase that never started, and why: the first one that failed."""
+        """The run is over. Note each planned phase that never started, and why: the first one that failed.
+
+        What still works in the background (a package that nobody needs any more) is not heard of again.
+        """
+        with self._lock:
+            self._over = True
         missing = [name for name in planned if name not in [phase.name for phase in self._ended]]
         failed = next((phase.name for phase in self._ended if phase.status == "failed"), None)
         because = f" because {failed} failed" if failed else ""
@@ -54,5 +60,7 @@ class Phases:
 
     def _end(self, phase: Phase) -> None:
         with self._lock:
+            if self._over:
+                return
             self._ended.append(phase)
         self._console.phase_ended(phase)

@@ -112,3 +112,16 @@ def test_nothing_is_said_when_all_ran() -> None:
     phases.skip_missing(("preflight",))
     assert told(phases) == [("preflight", "done", None)]
     assert len(console.calls) == 2
+
+
+def test_what_ends_after_the_run_is_not_heard_of() -> None:
+    console = Recorder()
+    phases = Phases(console)
+    late = phases.phase("package")
+    late.__enter__()
+    fail(phases, "preflight", OrchestratorError("No"))
+    phases.skip_missing(("preflight", "package"))
+    said = len(console.calls)
+    late.__exit__(None, None, None)
+    assert len(console.calls) == said
+    assert told(phases) == [("preflight", "failed", "No"), ("package", "skipped", "not run because preflight failed")]
