@@ -126,6 +126,12 @@ class GoogleData:
             code = cause.code if isinstance(cause, GoogleAPICallError) else None
             if code is None or (code >= _SERVER_ERROR and code != _NOT_IMPLEMENTED):
                 raise
+            if code == _NOT_IMPLEMENTED:
+                raise UsageError(
+                    "The query needs what is not implemented",
+                    details=error.details,
+                    resolution="write it in another way; what no rehearsal supports, BigQuery itself may know.",
+                ) from error
             raise UsageError(
                 "BigQuery does not accept the query",
                 details=error.details,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 _PINS = Path(__file__).parent / "pins"
 _BUILD_SECONDS = 1800
+_PYTHON = "python"  # Whichever it is that runs us.
 _START_SECONDS = 60
 
 
@@ -38,7 +39,8 @@ class Part:
         """The folder that it is in, after making it if need be; MissingPartError when it cannot be made."""
         pins = sorted(path for path in (_PINS / self.name).iterdir() if path.is_file())
         digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in pins))
-        digest.update(f"{self.commands} {sys.version_info[:2]}".encode())
+        made_how = [[_PYTHON if word == sys.executable else word for word in command] for command in self.commands]
+        digest.update(f"{made_how} {sys.version_info[:2]}".encode())
         folder = home / "contract" / f"{self.name}-{digest.hexdigest()[:16]}"
         if folder.exists():
             return folder

@@ -29,8 +29,14 @@ class Table:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Count the test once: when it ran, or when its setup ended it."""
+        """Count the test once: when it ran, or when its setup ended it.
+
+        A setup that fails shows no difference: theirs did not run. To pytest it is as good as the failure it expects.
+        """
         report = yield
+        if report.when == "setup" and hasattr(report, "wasxfail"):
+            report.outcome = "failed"
+            del report.wasxfail
         if "contract" in item.path.parts and (report.when == "call" or not report.passed):
             counts = self._suites.setdefault(item.path.stem.removeprefix("test_").replace("_", " "), Counter())
             counts[side_of(item), self._outcome(report, item.name)] += 1
@@ -44,7 +50,7 @@ class Table:
             return "differs"
         if report.skipped:
             assert isinstance(report.longrepr, tuple)
-            self._missing.add(report.longrepr[2])
+            self._missing.add(report.longrepr[2].removeprefix("Skipped: "))
             return "skipped"
         return "passed"
 
@@ -59,7 +65,9 @@ class Table:
             both: Counter[Outcome] = Counter()
             for (_, outcome), number in counts.items():
                 both[outcome] += number
-            sides = counts["ours", "passed"], counts["theirs", "passed"]
+            # A suite without sides holds ours against a schema, a document, or what others signed.
+            has_sides = any(side == "theirs" for side, _ in counts)
+            sides = counts["ours", "passed"], counts["theirs", "passed"] if has_sides else "-"
             write(_ROW.format(suite, *sides, both["differs"], both["skipped"], both["open"]))
         for title, lines in (("theirs differs", self._differences), ("missing", sorted(self._missing))):
             for line in lines:

@@ -182,7 +182,6 @@ def test_every_parameter_type_arrives_as_its_bigquery_type(
             f"SELECT 1 AS one FROM {STORMS} WHERE injuries_direct = @state",
             "No matching signature for operator = for argument types: INT64, STRING (invalidQuery)",
         ),
-        ("SELECT NTILE(2) OVER () AS a", "not supported in rehearsal: NTILE(2) OVER () (notImplemented)"),
     ],
 )
 def test_a_query_that_bigquery_does_not_accept(start_google: StartGoogle, sql: str, said: str) -> None:
@@ -192,6 +191,17 @@ def test_a_query_that_bigquery_does_not_accept(start_google: StartGoogle, sql: s
     assert str(caught.value) == (
         f"BigQuery does not accept the query\n  {said}\n"
         "To fix it: correct the query, or the values under analysis.parameters."
+    )
+
+
+def test_a_query_that_no_rehearsal_supports_is_not_called_wrong(start_google: StartGoogle) -> None:
+    start_google()
+    with pytest.raises(UsageError) as caught:
+        data().dry_run(ask("SELECT NTILE(2) OVER () AS a"))
+    assert str(caught.value) == (
+        "The query needs what is not implemented\n"
+        "  not supported in rehearsal: NTILE(2) OVER () (notImplemented)\n"
+        "To fix it: write it in another way; what no rehearsal supports, BigQuery itself may know."
     )
 
 

@@ -22,6 +22,10 @@ _NEVER_NULL: Mapping[type[exp.Expr], str] = {
     exp.EQ: "=", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.Add: "+", exp.Sub: "-",
     exp.Mul: "*", exp.Div: "/", exp.DPipe: "||", exp.Like: "LIKE", exp.Not: "NOT", exp.Neg: "-",
 }  # fmt: skip
+# Operators of other dialects, and what they are to BigQuery.
+_OTHERS = {TokenType.DCOLON: '":"', TokenType.ILIKE: 'identifier "ILIKE"'}
+# With none of these does a statement end, though sqlglot lets it.
+_GO_ON = frozenset({TokenType.ALIAS, TokenType.COMMA, TokenType.GROUP_BY, TokenType.ORDER_BY})
 _NEED_FROM = {
     "where": "a WHERE", "group": "a GROUP BY", "having": "a HAVING", "qualify": "a QUALIFY", "order": "an ORDER BY",
 }  # fmt: skip
@@ -36,16 +40,20 @@ def check_tokens(sql: str) -> None:
     """Refuse what leaves no trace in sqlglot's tree.
 
     Raises:
-        CloudError: 400 for 'a' 'b', which sqlglot makes one text, and for an AS without a name.
+        CloudError: 400 for 'a' 'b', which sqlglot makes one text, for the operators of other dialects, and for a
+            statement that ends too early.
     """
     tokens: Sequence[Token] = sqlglot.tokenize(sql, read="bigquery")
+    for token in tokens:
+        if token.token_type in _OTHERS:
+            raise mismatch(f'Syntax error: Expected ";" or end of input but got {_OTHERS[token.token_type]}')
     for first, second in itertools.pairwise(tokens):
         if first.token_type in _STRINGS and second.token_type in _STRINGS:
             raise mismatch(
                 "Concatenation of subsequent string literals is not supported. Did you mean to use the || operator?"
             )
     written = [token for token in tokens if token.token_type != TokenType.SEMICOLON]
-    if written and written[-1].token_type in {TokenType.ALIAS, TokenType.COMMA}:
+    if written and written[-1].token_type in _GO_ON:
         raise mismatch("Syntax error: Unexpected end of statement")
     _check_order(tokens)
 

@@ -182,6 +182,13 @@ WRONG = [
     ("SELECT *", "SELECT * must have a FROM clause"),
     ("SELECT FROM storms", "Syntax error: SELECT list must not be empty"),
     ("SELECT state FROM storms AS", "Syntax error: Unexpected end of statement"),
+    ("SELECT state FROM storms GROUP BY", "Syntax error: Unexpected end of statement"),
+    ("SELECT state FROM storms ORDER BY", "Syntax error: Unexpected end of statement"),
+    ("SELECT magnitude::INT64 FROM storms", 'Syntax error: Expected ";" or end of input but got ":"'),
+    (
+        "SELECT 1 AS a FROM storms WHERE state ILIKE 'texas'",
+        'Syntax error: Expected ";" or end of input but got identifier "ILIKE"',
+    ),
     ("SELECT _TABLE_SUFFIX FROM storms", "Unrecognized name: _TABLE_SUFFIX"),
     ("SELECT NULL = NULL", "Operands of = cannot be literal NULL"),
     ("SELECT state FROM storms WHERE state = NULL", "Operands of = cannot be literal NULL"),
