@@ -91,8 +91,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "differs(what, source): theirs does ``what`` instead, and ``source`` says that it is theirs to mend."
     )
-    for left_open in ("unclosed event loop", r"unclosed <socket.socket fd=\d+, family=1,"):  # As in tests/rehearsal.
-        config.addinivalue_line("filterwarnings", f"ignore:{left_open}:ResourceWarning")
     config.pluginmanager.register(side_by_side.Table(), "side by side")
 
 

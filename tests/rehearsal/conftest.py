@@ -63,16 +63,6 @@ REGION = "us-east-1"
 LOGGING = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let pass what Pulumi's SDK leaves open when a resource fails.
-
-    Its server logs to the engine, which is gone by then, before it closes its event loop (automation/_server.py). The
-    sockets are the pair with which a loop wakes itself up.
-    """
-    for left_open in ("unclosed event loop", r"unclosed <socket.socket fd=\d+, family=1,"):
-        config.addinivalue_line("filterwarnings", f"ignore:{left_open}:ResourceWarning")
-
-
 @pytest.fixture(scope="session")
 def cli() -> Cli:
     """The one thing that comes from the real home: building it takes minutes."""
