@@ -9,22 +9,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from orchestrator import query, report, settings, settings_schema
+from orchestrator.background import spawn
 from orchestrator.console import Console
 from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError
 from orchestrator.home import Home
-from orchestrator.journal import recovery_command
+from orchestrator.journal import command_line, recovery_command
 from orchestrator.record import Record
 from orchestrator.recover import recover as finish_run
+from orchestrator.recover import unfinished
+from orchestrator.rehearsal import shared
 from orchestrator.run import PHASES
 from orchestrator.run import run as run_analysis
 from orchestrator.stop import Arrivals, Stop, signals
 from stacks.naming import RUN_ID_PATTERN, Names, new_run_id
 
+T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -48,39 +52,71 @@ def run(
     question = query.read(chosen.analysis.query, chosen.analysis.parameters)
     home = Home.locate(os.environ)
     names = Names(new_run_id(datetime.now(UTC)))
-    directory = _results_folder(chosen.results, names.run_id)
-    with Console(sys.stderr) as console:
+    with signals() as arrived, Console(sys.stderr) as console:
+        directory = _results_folder(chosen.results, names.run_id)
         console.heading(names.run_id, settings.effective(chosen), [])
-        record, stop = Record(chosen, question, names, directory, console), Stop()
-        error = _wait_for(
-            lambda: run_analysis(chosen, question, home=home, record=record, stop=stop), names.run_id, console, stop
-        )
-        record.phases.skip_missing(PHASES)
-        result = record.result(error)
-        exit_code = result.exit_code
-        if isinstance(error, UsageError | OverCeilingError):
-            shutil.rmtree(directory)  # Nothing was created, so nothing stays.
-        else:
-            exit_code = _keep(result, home.run_folder(names.run_id), directory, console)
-        if not result.remaining and result.status != "resources remain":
-            home.tidy(names.run_id)
-        console.outcome(result, directory)
+        record, stop, over = Record(chosen, question, names, directory, console), Stop(), threading.Event()
+
+        def whole() -> tuple[report.Result, int]:
+            error = _failure_of(lambda: run_analysis(chosen, question, home=home, record=record, stop=stop))
+            over.set()
+            return _end(record, error, home, directory, console)
+
+        result, exit_code = _wait_for(whole, arrived, _stops(stop, over, names.run_id, console))
     if as_json:
         _print(result.model_dump_json(indent=2) + "\n", otherwise=f"see result.json in {directory}.")
     raise typer.Exit(exit_code)
 
 
 @app.command()
-def recover(run_id: Annotated[str, typer.Argument(help="The run, such as 20261123-174205-k3x9qz.")]) -> None:
-    """Finish a run that was killed: destroy what is left of it, and ask the clouds."""
+def recover(
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run, such as 20261123-174205-k3x9qz. Without it, all.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="The run's config: for a damaged journal, or a run of another machine (backend)."
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of --config.")
+    ] = [],  # noqa: B006 - Typer copies it
+) -> None:
+    """Finish runs that were killed: destroy what is left of them, and ask the clouds."""
     home = Home.locate(os.environ)
-    if not RUN_ID_PATTERN.fullmatch(run_id):
+    if run_id is not None and not RUN_ID_PATTERN.fullmatch(run_id):
         raise UsageError(
             f"{run_id} is not a run id", resolution="name a folder of results/, such as 20261123-174205-k3x9qz."
         )
-    with Console(sys.stderr) as console:
-        finish_run(run_id, home=home, console=console)
-        console.note(f"0 left of run {run_id}.")
+    if overrides and not config:
+        raise UsageError("--set overrides a config, and none is named", resolution="name it: --config FILE.")
+    chosen = settings.load(_shown(config), overrides=overrides, environ=os.environ) if config else None
+    with signals() as arrived, Console(sys.stderr) as console:
+
+        def each() -> int:
+            found = [run_id] if run_id else unfinished(chosen, home=home, console=console)
+            if not found:
+                console.note("0 left: no run is unfinished.")
+            return max((_recover(one, chosen, home, console) for one in found), default=0)
+
+        exit_code = _wait_for(
+            each, arrived, lambda _number: _leave(command_line("recover", *([run_id] if run_id else [])), console)
+        )
+    raise typer.Exit(exit_code)
+
+
+@app.command()
+def clouds(
+    folder: Annotated[Path, typer.Argument(help="Where they keep what they need: an empty folder, or a new one.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="The config file.")] = settings.DEFAULT_CONFIG,
+    overrides: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as rehearsal.tables=...")
+    ] = [],  # noqa: B006 - Typer copies it
+) -> None:
+    """Let stand-in clouds stand that several runs share (rehearsal.clouds), until Ctrl-C ends them."""
+    chosen = settings.load(_shown(config), overrides=overrides, environ=os.environ)
+    shared.keep_standing(folder, chosen, lambda line: _print(f"{line}\n", otherwise=f"they stand in {folder}."))
 
 
 @app.command()
@@ -89,45 +125,79 @@ def schema() -> None:
     _print(settings_schema.text(), otherwise="see config/settings.schema.json, which is the same.")
 
 
-def _wait_for(work: Callable[[], None], run_id: str, console: Console, stop: Stop) -> OrchestratorError | None:
-    """Wait for the work, which has a thread of its own; how it failed. A second signal leaves at once."""
-    failure: list[OrchestratorError] = []
-    with signals() as arrived:
-        threading.Thread(target=_kept, args=(work, failure, arrived), daemon=True).start()
-        first = True
-        while (number := arrived.wait()) is not None:
-            if not first:
-                console.note(f"Leaving at once. Resources may remain: run `{recovery_command(run_id)}`.")
-                os._exit(ResourcesRemainError.exit_code)
-            first = False
-            console.note("Stopping: what was made is being destroyed. Once more to leave at once and leave it behind.")
-            stop.request(number)
-    return failure[0] if failure else None
+def _wait_for(work: Callable[[], T], arrived: Arrivals, heard: Callable[[int], None]) -> T:
+    """The work's result; it has a thread of its own, and ``heard`` gets the signals that come meanwhile."""
+    done = spawn(work)
+    done.add_done_callback(lambda _: arrived.work_is_done())
+    while (number := arrived.wait()) is not None:
+        heard(number)
+    return done.result()
 
 
-def _kept(work: Callable[[], None], failure: list[OrchestratorError], arrived: Arrivals) -> None:
-    """Do the work, keep its failure, and end the wait."""
+def _stops(stop: Stop, over: threading.Event, run_id: str, console: Console) -> Callable[[int], None]:
+    """What a run does at a signal: it stops, and at the second it leaves at once; once it is over, nothing."""
+    first = True
+
+    def heard(number: int) -> None:
+        nonlocal first
+        if over.is_set():  # The report is being written.
+            return
+        if not first:
+            _leave(recovery_command(run_id), console)
+        first = False
+        console.note("Stopping: what was made is being destroyed. Once more to leave at once and leave it behind.")
+        stop.request(number)
+
+    return heard
+
+
+def _leave(recovery: str, console: Console) -> None:
+    console.note(f"Leaving at once. Resources may remain: run `{recovery}`.")
+    os._exit(ResourcesRemainError.exit_code)
+
+
+def _failure_of(work: Callable[[], None]) -> OrchestratorError | None:
+    """Do the work; how it failed."""
     try:
         work()
     except OrchestratorError as error:
-        failure.append(error)
+        return error
     except OSError as error:
-        failure.append(
-            OrchestratorError(
-                f"The system refused: {error}",
-                resolution="make room, or give the permission, and run again.",
-            )
+        return OrchestratorError(
+            f"The system refused: {error}",
+            resolution="make room, or give the permission, and run again.",
         )
     except BaseException as error:  # noqa: BLE001 - a bug of ours still ends in a report and an exit code
-        failure.append(
-            OrchestratorError(
-                f"Internal error: {type(error).__name__}: {error}",
-                details=traceback.format_exc(),
-                resolution="this is a bug: please report it with the lines above.",
-            )
+        return OrchestratorError(
+            f"Internal error: {type(error).__name__}: {error}",
+            details=traceback.format_exc(),
+            resolution="this is a bug: please report it with the lines above.",
         )
-    finally:
-        arrived.work_is_done()
+    return None
+
+
+def _end(
+    record: Record, error: OrchestratorError | None, home: Home, directory: Path, console: Console
+) -> tuple[report.Result, int]:
+    """What a run that is over leaves and says; its result and exit code."""
+    record.phases.skip_missing(PHASES)
+    result = record.result(error)
+    exit_code = result.exit_code
+    if isinstance(error, UsageError | OverCeilingError):
+        shutil.rmtree(directory)  # Nothing was created, so nothing stays.
+    else:
+        exit_code = _keep(result, home.run_folder(result.run_id), directory, console)
+    if not result.remaining and result.status != "resources remain":
+        home.tidy(result.run_id)
+    console.outcome(result, directory)
+    return result, exit_code
+
+
+def _recover(run_id: str, chosen: settings.Settings | None, home: Home, console: Console) -> int:
+    """Recover one run, and say how it went; the exit code."""
+    error = _failure_of(lambda: finish_run(run_id, chosen=chosen, home=home, console=console))
+    console.note(str(error) if error else f"0 left of run {run_id}.")
+    return error.exit_code if error else 0
 
 
 def _print(text: str, *, otherwise: str) -> None:

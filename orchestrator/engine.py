@@ -1,8 +1,6 @@
-"""The Pulumi engine: one stack up, one stack down, and a CLI process that survives us.
+"""The Pulumi engine: one stack up, one stack down.
 
-The only module that imports ``pulumi.automation``. Its own ``PulumiCommand.run`` pipes the CLI's output and leaves it
-in our process group: a Ctrl-C or a kill of Python then breaks the CLI with creates in flight, and resources are lost
-(https://github.com/pulumi/pulumi/issues/9103). ``_Command`` gives the CLI files to write to and a session of its own.
+With ``engine_command.py`` the only importer of ``pulumi.automation``.
 """
 
 import json
@@ -11,11 +9,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,18 +22,17 @@ from pulumi.automation import errors as automation_errors
 from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
+from orchestrator import deadlines, transient
+from orchestrator.engine_command import Backend, Command, environment
 from orchestrator.errors import OrchestratorError
 from orchestrator.home import Home
-from orchestrator.processes import is_alive
+from orchestrator.processes import command_line_of, is_alive
 from orchestrator.pulumi_cli import Cli
 
 PROJECT = "cloud-hopping"
 # Slow clouds, few resources: never wait for a free slot (the engine's default is four a core).
 _PARALLEL = 32
-# No create of ours takes longer than the function's 15 minutes of role propagation.
-_DEADLINE_SECONDS = 20 * 60
-_GRACE_SECONDS = 10 * 60
-_SHOWS_SECRETS = "--show-secrets"  # The SDK asks for outputs, history and the state like this.
+_ASK_AGAIN_SECONDS = 0.5
 # What the engine says of the stack after each resource has said why.
 _NO_NEWS = frozenset({"update failed", "preview failed"})
 # When a resource fails, the engine ends before the SDK's server has told it so; that server's traceback of the broken
@@ -50,15 +45,15 @@ class StackError(OrchestratorError):
 
 
 class StackLockedError(StackError):
-    """Another process works on the stack, or died while it did: then the lock is ``abandoned``."""
+    """Another process works on the stack, or died while it did."""
 
     _HOLDER = re.compile(r"created by \S*@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 
     @property
-    def abandoned(self) -> bool:
-        """Whether the CLI that holds the lock was on this machine and is gone; its message names it."""
+    def holder(self) -> int | None:
+        """The process id of the CLI that holds the lock, alive or not; None if it was on another machine."""
         holder = self._HOLDER.search(self.details or "")
-        return holder is not None and holder["host"] == socket.gethostname() and not is_alive(int(holder["pid"]))
+        return int(holder["pid"]) if holder is not None and holder["host"] == socket.gethostname() else None
 
 
 @dataclass(frozen=True)
@@ -77,14 +72,6 @@ class StackEvent:
         return json.dumps(asdict(self))
 
 
-@dataclass(frozen=True)
-class Backend:
-    """Where the state is kept (a Pulumi backend URL) and what its secrets are encrypted with."""
-
-    url: str
-    passphrase: str
-
-
 class Stack:
     """One stack of one run: brought up once, destroyed once. Its folder holds its project file and raw logs."""
 
@@ -92,7 +79,7 @@ class Stack:
         self.name = name
         self._stack_name = f"{run_id}-{name}"
         self._folder = folder
-        self._command = _Command(cli, _environment(os.environ, backend, pulumi_home), folder)
+        self._command = Command(cli, environment(os.environ, backend, pulumi_home), folder)
         self._pulumi_home = pulumi_home
 
     def up(self, program: Callable[[], None], on_event: Callable[[StackEvent], None]) -> None:
@@ -115,21 +102,64 @@ class Stack:
     def destroy(self, on_event: Callable[[StackEvent], None]) -> None:
         """Destroy what the state holds and remove the stack; what is not there is fine.
 
+        A cloud that is busy is asked again. A killed run's CLI is waited for: it finishes the creates that it began.
+
         Raises:
-            StackLockedError: another process works on the stack.
+            StackLockedError: another machine works on the stack.
             StackError: something is left, or may be (a create whose outcome the engine does not know).
         """
-        try:
-            self._destroy(on_event)
-        except StackLockedError as error:
-            if not error.abandoned:
+        self._unlocked(lambda: self._patiently(lambda: self._destroy(on_event)))
+
+    def settle(self, on_event: Callable[[StackEvent], None]) -> None:
+        """Remove a stack that could not be destroyed, once nothing of it is left: its state is told so.
+
+        Raises:
+            StackError: there is something of it, or its state cannot be read.
+        """
+        self._unlocked(lambda: self._patiently(lambda: self._settle(on_event)))
+
+    def beside(self) -> list[str]:
+        """The names of all stacks in the same backend."""
+        with self._translated("The stacks in the backend cannot be listed", []):
+            listed = self._workspace(_no_program).list_stacks()
+        return [stack.name.rpartition("/")[2] for stack in listed]
+
+    def _patiently(self, work: Callable[[], None]) -> None:
+        for pause in transient.PAUSES_SECONDS:
+            try:
+                return work()
+            except StackLockedError:
                 raise
-            self._open(_no_program, select=True).cancel()
-            self._destroy(on_event)
+            except StackError as error:
+                if not transient.passes(error.details or ""):
+                    raise
+                time.sleep(pause)
+        return work()
+
+    def _unlocked(self, work: Callable[[], None]) -> None:
+        """Do the work once nobody else is at it: a lock ends with the process that holds it."""
+        deadline, asked = time.monotonic() + deadlines.LOCK, False
+        while True:
+            try:
+                return work()
+            except StackLockedError as error:
+                holder = error.holder
+                if holder is None:
+                    raise
+                if not is_alive(holder):
+                    self._open(_no_program, select=True).cancel()
+                elif self._stack_name not in command_line_of(holder):
+                    raise  # The number is another process's by now, or the lock another machine's of the same name.
+                elif time.monotonic() > deadline:
+                    os.kill(holder, signal.SIGKILL)
+                elif not asked:  # Its run is gone: it need not begin anything any more.
+                    os.kill(holder, signal.SIGINT)
+                    asked = True
+            time.sleep(_ASK_AGAIN_SECONDS)
 
     def _destroy(self, on_event: Callable[[StackEvent], None]) -> None:
         failures: list[str] = []
-        try:
+        with self._translated(f"The {self.name} stack was not destroyed", failures):
             stack = self._open(_no_program, select=True)
             stack.destroy(
                 parallel=_PARALLEL,
@@ -137,14 +167,32 @@ class Stack:
                 continue_on_error=True,
                 color="never",
             )
-            # A destroy "succeeds" with creates pending, and removing the stack would then forget them.
+            # A destroy "succeeds" with creates pending, and removing the stack would then forget them. (A stack that
+            # still has resources the CLI itself does not remove.)
             pending = (stack.export_stack().deployment or {}).get("pending_operations") or []
             if pending:
                 failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
                 raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
             stack.workspace.remove_stack(stack.name)
+
+    def _settle(self, on_event: Callable[[StackEvent], None]) -> None:
+        failures: list[str] = []
+        with self._translated(f"The {self.name} stack was not settled", failures):
+            self._open(_no_program, select=True).refresh(
+                parallel=_PARALLEL,
+                clear_pending_creates=True,
+                on_event=self._translate(on_event, failures),
+                color="never",
+            )
+        self._destroy(on_event)
+
+    @contextmanager
+    def _translated(self, brief: str, failures: list[str]) -> Iterator[None]:
+        """The SDK's errors as ours; a stack that is not there was never made, or is gone already."""
+        try:
+            yield
         except automation_errors.StackNotFoundError:
-            return  # It was never made, or is gone already.
+            return
         except automation_errors.ConcurrentUpdateError as error:
             raise StackLockedError(
                 f"The {self.name} stack is locked",
@@ -152,9 +200,13 @@ class Stack:
                 resolution="wait, and try again.",
             ) from error
         except automation_errors.CommandError as error:
-            raise self._error(f"The {self.name} stack was not destroyed", failures) from error
+            raise self._error(brief, failures) from error
 
     def _open(self, program: Callable[[], None], *, select: bool = False) -> automation.Stack:
+        mode = StackInitMode.SELECT if select else StackInitMode.CREATE
+        return _Stack(self._stack_name, self._workspace(program), mode)
+
+    def _workspace(self, program: Callable[[], None]) -> "_Workspace":
         options = automation.LocalWorkspaceOptions(
             work_dir=str(self._folder),
             pulumi_home=str(self._pulumi_home),
@@ -162,8 +214,7 @@ class Stack:
             program=program,
             project_settings=automation.ProjectSettings(name=PROJECT, runtime="python"),
         )
-        workspace = _Workspace(**vars(options))
-        return _Stack(self._stack_name, workspace, StackInitMode.SELECT if select else StackInitMode.CREATE)
+        return _Workspace(**vars(options))
 
     def _translate(self, on_event: Callable[[StackEvent], None], failures: list[str]) -> Callable[[EngineEvent], None]:
         def translate(event: EngineEvent) -> None:
@@ -179,7 +230,7 @@ class Stack:
     def _error(self, brief: str, failures: list[str]) -> StackError:
         return StackError(
             brief,
-            details="\n".join(dict.fromkeys(failures)) or self._command.last_words(),
+            details="\n".join(dict.fromkeys([*self._command.late, *failures])) or self._command.last_words(),
             resolution="engine.log, beside the report, has the engine's own words.",
         )
 
@@ -188,6 +239,14 @@ def stack_of(run_id: str, name: str, *, home: Home, cli: Cli, backend: Backend) 
     """A run's stack, with its folder under the home."""
     folder = home.folder(f"runs/{run_id}/{name}")
     return Stack(run_id, name, folder=folder, cli=cli, backend=backend, pulumi_home=home.folder("pulumi-home"))
+
+
+def stacks_in(backend: Backend, *, cli: Cli, home: Home) -> list[str]:
+    """The names of all stacks of ours in a backend, such as ``20261123-174205-k3x9qz-data``."""
+    listing = Stack(
+        "", "", folder=home.folder("listing"), cli=cli, backend=backend, pulumi_home=home.folder("pulumi-home")
+    )
+    return listing.beside()
 
 
 def _no_program() -> None:
@@ -222,27 +281,6 @@ def _name(urn: str) -> str:
     return "" if kind.endswith("pulumi:pulumi:Stack") else name
 
 
-def _environment(caller: Mapping[str, str], backend: Backend, pulumi_home: Path) -> dict[str, str]:
-    """What the CLI and its plugins see: the caller's environment, but no ``PULUMI_*`` that would steer us.
-
-    ``PULUMI_DEBUG_PROVIDERS`` is how a rehearsal hands over its stand-in clouds; with it, destroy must not try to
-    download the plugins that the state names (https://github.com/pulumi/pulumi/issues/10572).
-    """
-    kept = {key: value for key, value in caller.items() if not key.startswith("PULUMI_")}
-    providers = caller.get("PULUMI_DEBUG_PROVIDERS")
-    if providers:
-        kept |= {"PULUMI_DEBUG_PROVIDERS": providers, "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
-    return kept | {
-        "PULUMI_HOME": str(pulumi_home),
-        "PULUMI_BACKEND_URL": backend.url,
-        "PULUMI_CONFIG_PASSPHRASE": backend.passphrase,
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_AUTOMATION_API": "true",
-        "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
-        "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
-    }
-
-
 class _Workspace(automation.LocalWorkspace):
     """The SDK's workspace, but that it selects no stack: every command that we give names its own."""
 
@@ -263,92 +301,3 @@ class _Stack(automation.Stack):
     def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002 - the SDK's
         """An empty summary; ``up`` and ``destroy`` want one."""
         return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
-
-
-class _Command(automation.PulumiCommand):
-    """The CLI as a process of its own: output to files, no terminal, a session of its own, at most one SIGINT."""
-
-    def __init__(self, cli: Cli, environment: Mapping[str, str], folder: Path) -> None:
-        # Not super().__init__(): it would start the CLI once more, only to learn its version.
-        self.command = str(cli.executable)
-        self.version = cli.version
-        # Plugins that come beside the CLI are found through PATH, as with the stock command.
-        self._environment = dict(environment) | {
-            "PATH": f"{cli.executable.parent}{os.pathsep}{environment.get('PATH', '')}"
-        }
-        self._logs = folder / "log"
-        self._logs.mkdir(mode=0o700, exist_ok=True)
-        self._lock = threading.Lock()
-        self._interrupted = False
-        self._up: subprocess.Popen[bytes] | None = None
-        self._asked: subprocess.Popen[bytes] | None = None
-
-    def run(
-        self,
-        args: list[str],
-        cwd: str,
-        additional_env: Mapping[str, str],
-        on_output: automation.OnOutput | None = None,  # noqa: ARG002 - the events say it better
-        on_error: automation.OnOutput | None = None,  # noqa: ARG002
-    ) -> automation.CommandResult:
-        """Run one command; the signature is the SDK's. Raises its CommandError when the CLI fails."""
-        log = self._logs / f"{len(list(self._logs.glob('*.err'))):02}-{'-'.join(args[:1])}"
-        # What shows secrets goes into a file without a name: it is in no log, whatever kills us.
-        kept = log.with_suffix(".out")
-        opened = tempfile.TemporaryFile() if _SHOWS_SECRETS in args else kept.open("w+b")  # noqa: SIM115 - see below
-        with opened as stdout, log.with_suffix(".err").open("wb") as stderr:
-            with self._lock:
-                if args[0] == "up" and self._interrupted:
-                    raise automation_errors.CommandError(automation.CommandResult("", "update canceled", 1))
-                process = subprocess.Popen(
-                    [self.command, "--non-interactive", *args],
-                    cwd=cwd,
-                    env=self._environment | dict(additional_env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=stdout,
-                    stderr=stderr,
-                    start_new_session=True,
-                )
-                self._up = process if args[0] == "up" else None
-            code = self._wait(process)
-            stdout.seek(0)
-            said = stdout.read().decode("utf-8", "replace")
-        result = automation.CommandResult(
-            stdout=said,
-            stderr=log.with_suffix(".err").read_text("utf-8", "replace"),
-            code=code,
-        )
-        if code != 0:
-            raise automation_errors.create_command_error(result)
-        return result
-
-    def interrupt(self) -> None:
-        """Stop a running ``up``, and let none start any more."""
-        with self._lock:
-            self._interrupted = True
-            if self._up is not None:
-                self._ask_to_stop(self._up)
-
-    def last_words(self) -> str:
-        """What the CLI wrote last to standard error, for a failure that no event explains."""
-        written = sorted(self._logs.glob("*.err"))
-        return written[-1].read_text("utf-8", "replace").strip() if written else ""
-
-    def _ask_to_stop(self, process: "subprocess.Popen[bytes]") -> None:
-        """One SIGINT, whoever asks: a second would turn creates in flight into unknown ones. With the lock held."""
-        if process is not self._asked:
-            self._asked = process
-            process.send_signal(signal.SIGINT)  # Does nothing once the process has ended.
-
-    def _wait(self, process: "subprocess.Popen[bytes]") -> int:
-        """The exit code; a CLI past its deadline is asked to stop, and killed only when it does not."""
-        try:
-            return process.wait(_DEADLINE_SECONDS)
-        except subprocess.TimeoutExpired:
-            with self._lock:
-                self._ask_to_stop(process)
-        try:
-            return process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()

@@ -1,127 +1,252 @@
 """``runs/<run id>/run.json``: what a run may have made, written before it is made.
 
 Written whole each time, to a draft that replaces the file in one step, and synced: whatever kills the run, the file
-that a recovery reads is the last one that was complete.
+that a recovery reads is the last one that was complete. Should it be damaged nevertheless, or be an older version's, it
+is read as far as it goes, and what it does not say is taken for the worst: the run's stacks may exist.
+
+A run, or a recovery, holds a lock on the run's folder (``flock``), which ends with its process however that ends.
 """
 
+import fcntl
+import json
 import os
 import shlex
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from orchestrator.errors import UsageError
 from orchestrator.processes import is_alive
 from orchestrator.text_file import replace_text
+from stacks.naming import RUN_ID_PATTERN, Names
 
 FILE = "run.json"
-StackStatus = Literal["may exist", "destroyed"]
+VERSION = 2
+STACKS = ("data", "compute")
+StackStatus = Literal["not begun", "may exist", "destroyed"]
+
+
+def command_line(*arguments: str) -> str:
+    """A command of this program, with this Python and this home, so that it can be pasted as it stands."""
+    home = os.environ.get("ORCHESTRATOR_HOME")
+    prefix = f"ORCHESTRATOR_HOME={shlex.quote(home)} " if home else ""
+    return f"{prefix}{shlex.join((sys.executable, '-m', 'orchestrator', *arguments))}"
 
 
 def recovery_command(run_id: str) -> str:
-    """What removes the rest of a run: with this Python and this home, so that it can be pasted as it stands."""
-    home = os.environ.get("ORCHESTRATOR_HOME")
-    prefix = f"ORCHESTRATOR_HOME={shlex.quote(home)} " if home else ""
-    return f"{prefix}{shlex.quote(sys.executable)} -m orchestrator recover {run_id}"
+    """What removes the rest of a run."""
+    return command_line("recover", run_id)
 
 
-class Entry(BaseModel):
+@dataclass
+class Entry:
     """A journal's contents. ``settings`` are the run's, as JSON: they hold no credentials.
 
-    ``ended`` only after the clouds have said that nothing of the run is left in them.
+    ``settings`` and ``backend_url`` are None where a damaged file does not say. ``ended`` only after the clouds have
+    said that nothing of the run is left in them.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    version: Literal[1] = 1
     run_id: str
-    pid: int
-    host: str
-    started: AwareDatetime
-    settings: dict[str, Any]
-    backend_url: str
-    stacks: dict[str, StackStatus] = {}
+    pid: int | None
+    host: str | None
+    started: str | None
+    settings: dict[str, Any] | None
+    backend_url: str | None
+    stacks: dict[str, StackStatus] = field(default_factory=lambda: dict.fromkeys(STACKS, "not begun"))
     ended: bool = False
+
+    def begun(self) -> list[str]:
+        """The stacks of which something may exist."""
+        return [name for name, status in self.stacks.items() if status == "may exist"]
 
 
 class Journal:
-    """The journal of one run; both sides of the run write it."""
+    """The journal of one run, for whoever holds its lock; both sides of the run write it."""
 
     def __init__(self, folder: Path, entry: Entry) -> None:
         self._path = folder / FILE
         self._entry = entry
         self._lock = threading.Lock()  # A slow write must not put an older text over a newer one.
 
-    @classmethod
-    def begin(cls, folder: Path, *, run_id: str, settings: dict[str, Any], backend_url: str) -> "Journal":
-        """Open the journal of a new run."""
-        entry = Entry(
-            run_id=run_id,
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            started=datetime.now(UTC),
-            settings=settings,
-            backend_url=backend_url,
-        )
-        journal = cls(folder, entry)
-        journal._write()
-        return journal
-
-    @classmethod
-    def read(cls, folder: Path) -> "Journal":
-        """The journal of a run that was begun earlier; a UsageError when there is none that can be read."""
-        try:
-            return cls(folder, Entry.model_validate_json((folder / FILE).read_bytes()))
-        except FileNotFoundError as error:
-            others = sorted(path.parent.name for path in folder.parent.glob(f"*/{FILE}"))
-            raise UsageError(
-                f"There is no run {folder.name} on this machine",
-                details=f"looked for {folder / FILE}",
-                resolution=f"name one of these: {', '.join(others[-5:])}" if others else "there is nothing to recover.",
-            ) from error
-        except (OSError, ValidationError) as error:
-            raise UsageError(
-                f"The journal of run {folder.name} cannot be read",
-                details=str(error),
-                resolution=f"look into {folder / FILE}.",
-            ) from error
-
     @property
     def entry(self) -> Entry:
         """What it says."""
         return self._entry
 
-    def refuse_if_running(self) -> None:
-        """Raise a UsageError when the run's process may be alive: nothing of a live run is touched."""
-        entry = self._entry
-        if entry.host != socket.gethostname():
-            reason = f"it was started on another machine, {entry.host}, as process {entry.pid}"
-        elif is_alive(entry.pid):
-            reason = f"its process {entry.pid} is alive"
-        else:
-            return
-        raise UsageError(
-            f"Run {entry.run_id} may still be running",
-            details=reason,
-            resolution="wait for it, or end it, and try again there.",
-        )
-
     def stack(self, name: str, status: StackStatus) -> None:
-        """``may exist`` before the stack's first create, ``destroyed`` after its destroy."""
+        """``may exist`` before the stack's first create, ``destroyed`` after its destroy.
+
+        Raises:
+            OSError: that it may exist could not be written, so it must not be made.
+        """
         with self._lock:
             self._entry.stacks[name] = status
-            self._write()
+            with suppress(OSError) if status == "destroyed" else nullcontext():
+                self._write()  # Of a destroy that is not noted, a recovery finds that there is nothing to do.
 
     def end(self) -> None:
-        """Nothing of the run is left: the clouds have said so."""
-        with self._lock:
+        """Nothing of the run is left: the clouds have said so. On a full disk, a recovery will ask them once more."""
+        with self._lock, suppress(OSError):
             self._entry.ended = True
             self._write()
 
     def _write(self) -> None:
-        replace_text(self._path, self._entry.model_dump_json(indent=2) + "\n")
+        replace_text(self._path, json.dumps({"version": VERSION, **asdict(self._entry)}, indent=2) + "\n")
+
+
+@contextmanager
+def begin(folder: Path, *, settings: dict[str, Any], backend_url: str) -> Iterator[Journal]:
+    """Open the journal of a new run, which is named as its folder. Without a stack it does not outlive the block."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(folder):
+        started = datetime.now(UTC).isoformat()
+        journal = Journal(folder, Entry(folder.name, os.getpid(), socket.gethostname(), started, settings, backend_url))
+        journal._write()  # noqa: SLF001 - its own module
+        try:
+            yield journal
+        finally:
+            if set(journal.entry.stacks.values()) == {"not begun"}:
+                with suppress(OSError):
+                    (folder / FILE).unlink()
+
+
+@contextmanager
+def take_over(folder: Path) -> Iterator[Journal]:
+    """The journal of a run whose process is gone, to finish what it could not.
+
+    Raises:
+        UsageError: there is no such run here, or it may still be running, or another recovery is at work on it.
+    """
+    entry = read(folder)
+    with _locked(folder, entry):
+        expires = Names(folder.name).expires
+        if entry.host not in (None, socket.gethostname()) and datetime.now(UTC) < expires:
+            raise UsageError(
+                f"Run {folder.name} may still be running",
+                details=f"it was started on another machine, {entry.host}, as process {entry.pid}",
+                resolution=f"recover it there, or from {expires:%Y-%m-%d %H:%M} UTC on here: no run lasts longer.",
+            )
+        yield Journal(folder, read(folder))  # Once more: whoever had the lock may have written.
+
+
+def is_live(folder: Path) -> bool:
+    """Whether a run, or a recovery of it, is at work on this machine."""
+    with suppress(FileNotFoundError, UsageError), _locked(folder, None):
+        return False
+    return folder.exists()
+
+
+def adopt(folder: Path, *, settings: dict[str, Any], backend_url: str) -> None:
+    """Begin the journal of a run of another machine, whose state is in a shared backend, for a recovery here.
+
+    Raises:
+        UsageError: the run may still be at work over there.
+    """
+    expires = Names(folder.name).expires
+    if datetime.now(UTC) < expires:
+        raise UsageError(
+            f"Run {folder.name} may still be running",
+            details="it was started on another machine",
+            resolution=f"recover it there, or from {expires:%Y-%m-%d %H:%M} UTC on here: no run lasts longer.",
+        )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stacks: dict[str, StackStatus] = dict.fromkeys(STACKS, "may exist")
+    Journal(folder, Entry(folder.name, None, None, None, settings, backend_url, stacks))._write()  # noqa: SLF001
+
+
+def unfinished(runs: Path) -> list[str]:
+    """The runs below a folder that did not end, oldest first; one of them may still be at work."""
+    found = sorted(path.parent for path in runs.glob(f"*/{FILE}") if RUN_ID_PATTERN.fullmatch(path.parent.name))
+    return [folder.name for folder in found if not read(folder).ended]
+
+
+def read(folder: Path) -> Entry:
+    """What the journal of a run says, as far as it can be read; a UsageError when there is none."""
+    path = folder / FILE
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        others = unfinished(folder.parent)
+        raise UsageError(
+            f"There is no run {folder.name} on this machine",
+            details=f"looked for {path}",
+            resolution=f"name one of these: {', '.join(others[-5:])}" if others else "there is nothing to recover.",
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"The journal of run {folder.name} cannot be read",
+            details=f"{error.strerror}: {path}",
+            resolution=f"make it readable; or, without it, `{_sweep_command(folder.name)}`.",
+        ) from error
+    return _entry(folder.name, content)
+
+
+def _entry(run_id: str, content: bytes) -> Entry:
+    """The worst that the text allows. ``settings`` are whole only if what is written after them is there, too.
+
+    A text that names another run says nothing about this one.
+    """
+    said = _object(content)
+    if said.get("run_id", run_id) != run_id:
+        said = {}
+    backend = _if(str, said.get("backend_url"))
+    stacks = _if(dict, said.get("stacks")) or {}
+    return Entry(
+        run_id=run_id,
+        pid=_if(int, said.get("pid")),
+        host=_if(str, said.get("host")),
+        started=_if(str, said.get("started")),
+        settings=_if(dict, said.get("settings")) if backend else None,
+        backend_url=backend,
+        stacks={name: _status(stacks.get(name)) for name in STACKS},
+        ended=said.get("ended") is True,
+    )
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    """A JSON object, of which the end may be missing."""
+    try:
+        said = from_json(content, allow_partial=True)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _if(kind: Any, value: Any) -> Any:
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
+def _status(said: Any) -> StackStatus:
+    return said if said in ("not begun", "destroyed") else "may exist"
+
+
+def _sweep_command(run_id: str) -> str:
+    return command_line("sweep", "--run", run_id)
+
+
+@contextmanager
+def _locked(folder: Path, entry: Entry | None = None) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)  # The engine's processes do not inherit it.
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            running = entry is not None and entry.pid is not None and is_alive(entry.pid)
+            raise UsageError(
+                f"Run {folder.name} may still be running",
+                details=f"its process {entry.pid} is alive"
+                if running and entry
+                else "another recovery is at work on it",
+                resolution="wait for it, or end it, and try again.",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

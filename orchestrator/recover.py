@@ -1,105 +1,114 @@
-"""Finishing what a run could not: destroys what its journal says may exist, and asks the clouds what is left.
-
-What a stack's state does not know (the CLI was killed, or the state is lost) is removed with the clouds' own clients.
-"""
+"""Finishing what a run could not: destroys what its journal says may exist, and asks the clouds what is left."""
 
 import os
-import time
 from contextlib import ExitStack
 from functools import partial
 
-from orchestrator import proof, pulumi_cli, surroundings
-from orchestrator.clouds import ComputeCloud
+from pydantic import ValidationError
+
+from orchestrator import engine, journal, proof, pulumi_cli, surroundings
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
-from orchestrator.clouds.gcp import GoogleData
 from orchestrator.console import Console
-from orchestrator.engine import Backend, Stack, StackLockedError, stack_of
-from orchestrator.errors import OrchestratorError
+from orchestrator.engine import Stack, stack_of
+from orchestrator.engine_command import Backend
+from orchestrator.errors import UsageError
 from orchestrator.home import Home
-from orchestrator.journal import Journal
+from orchestrator.journal import Entry, Journal, command_line
 from orchestrator.phases import Phases
 from orchestrator.settings import Settings
 from orchestrator.stop import Stop
 from orchestrator.teardown import Teardown
-from stacks.naming import Names
-
-_ENGINE_ENDS_SECONDS = 120.0
-_ASK_AGAIN_SECONDS = 0.5
+from orchestrator.undo import undo
+from stacks.naming import RUN_ID_PATTERN, Names
 
 
-def recover(run_id: str, *, home: Home, console: Console) -> None:
-    """Destroy the rest of a run whose process is gone. Safe to repeat.
+def recover(run_id: str, *, chosen: Settings | None, home: Home, console: Console) -> None:
+    """Destroy the rest of a run whose process is gone. Safe to repeat, and to do twice at once.
+
+    ``chosen`` are settings for a run whose journal does not have them: it is damaged, or on another machine, and the
+    state is in the backend that they name.
 
     Raises:
         UsageError: there is no such run, or it may still be running.
         ResourcesRemainError: a cloud still holds something of it, or does not say.
     """
-    journal = Journal.read(home.run_folder(run_id))
-    if journal.entry.ended:
-        return
-    journal.refuse_if_running()
-    settings, phases = Settings.model_validate(journal.entry.settings), Phases(console)
+    folder = home.run_folder(run_id)
+    if chosen and chosen.backend and not (folder / journal.FILE).exists():
+        journal.adopt(folder, settings=chosen.model_dump(mode="json"), backend_url=chosen.backend)
     with ExitStack() as entered:
-        environment = entered.enter_context(surroundings.of_a_killed_run(settings, home, run_id))
-        if environment is None:
-            console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
-            journal.end()
-            home.tidy(run_id)
-            return
-        environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
-        entered.enter_context(environment.in_force())
+        taken = entered.enter_context(journal.take_over(folder))
+        _finish(taken, _settings(taken.entry, chosen), entered, home=home, console=console)
+    home.tidy(run_id)
+
+
+def unfinished(chosen: Settings | None, *, home: Home, console: Console) -> list[str]:
+    """The runs that did not end: of this machine, and, if ``chosen`` names a backend, those with a stack in there.
+
+    Those at work are left alone.
+    """
+    found = set(journal.unfinished(home.root / "runs"))
+    if chosen and chosen.backend:
+        with Phases(console).phase("Pulumi CLI") as detail:
+            cli = pulumi_cli.find(home, detail, Stop())
+        backend = Backend(chosen.backend, home.passphrase(os.environ))
+        stacks = engine.stacks_in(backend, cli=cli, home=home)
+        found |= {match[0] for name in stacks if (match := RUN_ID_PATTERN.match(name))}
+    live = {run_id for run_id in found if journal.is_live(home.run_folder(run_id))}
+    for run_id in sorted(live):
+        console.note(f"Run {run_id} is at work, and left alone.")
+    return sorted(found - live)
+
+
+def _finish(taken: Journal, settings: Settings, entered: ExitStack, *, home: Home, console: Console) -> None:
+    entry, phases = taken.entry, Phases(console)
+    run_id, names = entry.run_id, Names(entry.run_id)
+    environment = entered.enter_context(surroundings.of_a_killed_run(settings, home, run_id))
+    if environment is None:
+        console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
+        taken.end()
+        return
+    environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
+    entered.enter_context(environment.in_force())
+    teardown = Teardown()
+    if entry.begun():
         with phases.phase("Pulumi CLI") as detail:
             cli = pulumi_cli.find(home, detail, Stop())
-        backend = Backend(journal.entry.backend_url, home.passphrase(os.environ))
-        teardown = Teardown()
-        for name, status in journal.entry.stacks.items():
-            if status == "may exist":
-                stack = stack_of(run_id, name, home=home, cli=cli, backend=backend)
-                teardown.register(name, partial(_destroy, stack, journal, phases))
-        failures = teardown.walk()
-        data = data_cloud(settings, Names(run_id))
-        compute = compute_cloud(settings, Names(run_id), source=environment.data_source)
-        if not any(isinstance(failure, StackLockedError) for failure in failures):  # Nobody else is at work on it.
-            with phases.phase("remove what the stacks left"):
-                failures = _remove_rest(data, compute)
-        with phases.phase("ask the clouds"):
-            remaining = proof.ask(data, compute, run_id=run_id, failures=failures)
-        proof.refuse(remaining, run_id=run_id, failures=failures)
-        environment.leave_standing = False
-        journal.end()
-    home.tidy(run_id)
-    if failures:
-        raise failures[0]
+        backend = Backend(
+            entry.backend_url or settings.backend or home.folder("state").as_uri(), home.passphrase(os.environ)
+        )
+        for name in entry.begun():
+            stack = stack_of(run_id, name, home=home, cli=cli, backend=backend)
+            teardown.register(name, partial(_destroy, stack, taken, phases), partial(_settle, stack, taken, phases))
+    data = data_cloud(settings, names)
+    compute = compute_cloud(settings, names, source=environment.data_source)
+    outcome = undo(teardown, data, compute, run_id=run_id, phases=phases)
+    proof.refuse(outcome.remaining, run_id=run_id, failures=outcome.failures)
+    environment.leave_standing = False
+    if outcome.failures:
+        raise outcome.failures[0]
+    taken.end()
 
 
-def _remove_rest(data: GoogleData, compute: ComputeCloud) -> list[OrchestratorError]:
-    """Remove with the clouds' own clients what a stack's state did not know; what failed."""
-    failures = []
-    for cloud in (data, compute):
-        try:
-            rest = cloud.remaining()
-        except OrchestratorError as error:
-            failures.append(error)
-            continue
-        for left in rest:
-            try:
-                cloud.remove(left)
-            except OrchestratorError as error:
-                failures.append(error)
-    return failures
+def _settings(entry: Entry, chosen: Settings | None) -> Settings:
+    if chosen:
+        return chosen
+    try:
+        return Settings.model_validate(entry.settings)
+    except ValidationError as error:
+        raise UsageError(
+            f"The journal of run {entry.run_id} does not say in which clouds it was",
+            details="it is damaged, or of another version of this program.",
+            resolution=f"name the run's config: `{command_line('recover', entry.run_id, '--config')} FILE`.",
+        ) from error
 
 
-def _destroy(stack: Stack, journal: Journal, phases: Phases) -> None:
-    """Destroy, once the killed run's engine is done: it finishes the creates that it had begun."""
+def _destroy(stack: Stack, taken: Journal, phases: Phases) -> None:
     with phases.phase(f"destroy {stack.name} stack"):
-        deadline = time.monotonic() + _ENGINE_ENDS_SECONDS
-        while True:
-            try:
-                stack.destroy(lambda _event: None)
-            except StackLockedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_ASK_AGAIN_SECONDS)
-            else:
-                break
-        journal.stack(stack.name, "destroyed")
+        stack.destroy(lambda _event: None)
+        taken.stack(stack.name, "destroyed")
+
+
+def _settle(stack: Stack, taken: Journal, phases: Phases) -> None:
+    with phases.phase(f"settle {stack.name} stack"):
+        stack.settle(lambda _event: None)
+        taken.stack(stack.name, "destroyed")

@@ -21,15 +21,17 @@ from orchestrator.background import fail, spawn, unless_stopped
 from orchestrator.clouds import Answer, ComputeCloud, Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
 from orchestrator.clouds.gcp import GoogleData
-from orchestrator.engine import Backend, Stack, stack_of
+from orchestrator.engine import Stack, stack_of
+from orchestrator.engine_command import Backend
 from orchestrator.errors import OrchestratorError
 from orchestrator.home import Home
-from orchestrator.journal import Journal
+from orchestrator.journal import Journal, begin
 from orchestrator.query import Query
 from orchestrator.record import Record
 from orchestrator.settings import Settings
 from orchestrator.stop import Stop
 from orchestrator.teardown import Teardown
+from orchestrator.undo import undo
 from stacks.contracts import ComputeOutputs, ExtractFile, LiveData
 
 T = TypeVar("T")
@@ -64,7 +66,12 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
         OrchestratorError: with the exit code of what went wrong; ResourcesRemainError wins over all others.
     """
     names, phase = record.names, record.phases.phase
+    backend = Backend(settings.backend or home.folder("state").as_uri(), home.passphrase(os.environ))
     with ExitStack() as entered:
+        # Before all else: whatever is begun from here on, a recovery knows the run and its settings.
+        journal = entered.enter_context(
+            begin(home.run_folder(names.run_id), settings=settings.model_dump(mode="json"), backend_url=backend.url)
+        )
         with phase("Pulumi CLI") as detail:
             cli = pulumi_cli.find(home, detail, stop)
             record.cli_version = str(cli.version)
@@ -85,27 +92,20 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
             record.bytes_processed, record.cost_usd = dry.bytes_processed, query_usd + compute_usd
         packed = packing.result()
         stop.check()  # From here on things are made, and undone.
-        backend = Backend(settings.backend or home.folder("state").as_uri(), home.passphrase(os.environ))
-        journal = Journal.begin(
-            home.folder(f"runs/{names.run_id}"),
-            run_id=names.run_id,
-            settings=settings.model_dump(mode="json"),
-            backend_url=backend.url,
-        )
         teardown = Teardown()
         this = _Run(settings, query, home, record, stop, teardown, journal, cli, backend, data, compute, packed)
         try:
             record.answer = _both_stacks(this)
         finally:
             environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
-            failures = teardown.walk()
-            with phase("ask the clouds"):
-                record.remaining = proof.ask(data, compute, run_id=names.run_id, failures=failures)
-            proof.refuse(record.remaining, run_id=names.run_id, failures=failures)
+            outcome = undo(teardown, data, compute, run_id=names.run_id, phases=record.phases)
+            record.remaining = outcome.remaining
+            proof.refuse(outcome.remaining, run_id=names.run_id, failures=outcome.failures)
             environment.leave_standing = False
-            journal.end()
-        if failures:
-            raise failures[0]
+            if not outcome.failures:
+                journal.end()
+        if outcome.failures:
+            raise outcome.failures[0]
 
 
 def _pack(
@@ -191,7 +191,7 @@ def _up(this: _Run, name: str, program: Callable[[], None], made: "Future[T]") -
     with this.record.phases.phase(f"{name} stack"):
         this.journal.stack(name, "may exist")
         up: Future[None] = Future()
-        this.teardown.register(name, lambda: _down(this, stack, up))
+        this.teardown.register(name, lambda: _down(this, stack, up), lambda: _settle(this, stack))
         this.stop.on_request(stack.interrupt)
         this.stop.on_request(lambda: fail(made, OrchestratorError("The run is stopping")))
         up.add_done_callback(lambda ended: fail(made, ended.exception() or OrchestratorError("nothing handed over")))
@@ -204,4 +204,11 @@ def _down(this: _Run, stack: Stack, up: "Future[None]") -> None:
     with this.record.phases.phase(f"destroy {stack.name} stack"):
         wait([up])
         stack.destroy(this.record.event)
+        this.journal.stack(stack.name, "destroyed")
+
+
+def _settle(this: _Run, stack: Stack) -> None:
+    """Nothing of the stack is left, though its destroy failed: put its state right."""
+    with this.record.phases.phase(f"settle {stack.name} stack"):
+        stack.settle(this.record.event)
         this.journal.stack(stack.name, "destroyed")

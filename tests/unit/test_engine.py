@@ -12,8 +12,9 @@ from pulumi.automation import errors as automation_errors
 from pulumi.automation.events import EngineEvent
 from semver import VersionInfo
 
-from orchestrator import engine
-from orchestrator.engine import Backend, Stack, StackError, StackEvent, StackLockedError
+from orchestrator import engine, engine_command
+from orchestrator.engine import Stack, StackError, StackEvent, StackLockedError
+from orchestrator.engine_command import Backend
 from orchestrator.home import Home
 from orchestrator.pulumi_cli import Cli
 
@@ -30,7 +31,7 @@ def test_the_callers_pulumi_variables_do_not_steer_the_cli() -> None:
         "PULUMI_SKIP_CHECKPOINTS": "true",
         "PULUMI_STACK": "theirs",
     }
-    assert engine._environment(caller, BACKEND, Path("/home")) == {
+    assert engine_command.environment(caller, BACKEND, Path("/home")) == {
         "PATH": "/usr/bin",
         "AWS_PROFILE": "mine",
         "PULUMI_HOME": "/home",
@@ -44,7 +45,7 @@ def test_the_callers_pulumi_variables_do_not_steer_the_cli() -> None:
 
 
 def test_stand_in_clouds_reach_the_cli_and_no_plugin_is_fetched() -> None:
-    seen = engine._environment({"PULUMI_DEBUG_PROVIDERS": "aws:1,gcp:2"}, BACKEND, Path("/home"))
+    seen = engine_command.environment({"PULUMI_DEBUG_PROVIDERS": "aws:1,gcp:2"}, BACKEND, Path("/home"))
     assert seen["PULUMI_DEBUG_PROVIDERS"] == "aws:1,gcp:2"
     assert seen["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 

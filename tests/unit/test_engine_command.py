@@ -16,7 +16,7 @@ import pytest
 from pulumi.automation import errors as automation_errors
 from semver import VersionInfo
 
-from orchestrator import engine
+from orchestrator import engine, engine_command
 from orchestrator.pulumi_cli import Cli
 
 ANSWERS = """
@@ -36,12 +36,12 @@ sys.exit(7)
 """
 
 
-def command(folder: Path, body: str, **environment: str) -> engine._Command:
+def command(folder: Path, body: str, **environment: str) -> engine_command.Command:
     path = folder / "bin" / "pulumi"
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!{sys.executable}\n{body}")
     path.chmod(0o700)
-    return engine._Command(Cli(path, VersionInfo(3, 250, 0)), environment, folder)
+    return engine_command.Command(Cli(path, VersionInfo(3, 250, 0)), environment, folder)
 
 
 def says(message: str, code: int = 1) -> str:
@@ -191,7 +191,7 @@ def test_an_interrupt_after_the_up_has_ended(tmp_path: Path) -> None:
 @pytest.fixture
 def late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[engine._Command, "subprocess.Popen[bytes]"]]:
+) -> Iterator[tuple[engine_command.Command, "subprocess.Popen[bytes]"]]:
     """A command and its process that is past its deadline; SIGINT ends it with exit code 3."""
     monkeypatch.setattr(engine, "_DEADLINE_SECONDS", 0)
     body = "import signal, sys\nsignal.signal(2, lambda *_: sys.exit(3))\nprint(flush=True)\nwhile 1: signal.pause()\n"
@@ -204,14 +204,14 @@ def late(
 
 
 def test_past_its_deadline_a_command_is_asked_to_stop(
-    late: tuple[engine._Command, "subprocess.Popen[bytes]"],
+    late: tuple[engine_command.Command, "subprocess.Popen[bytes]"],
 ) -> None:
     cli, process = late
     assert cli._wait(process) == 3
 
 
 def test_one_that_was_asked_before_is_not_asked_again_but_killed(
-    late: tuple[engine._Command, "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+    late: tuple[engine_command.Command, "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_GRACE_SECONDS", 0)
     cli, process = late
