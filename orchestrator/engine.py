@@ -174,6 +174,7 @@ class Stack:
                 failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
                 raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
             stack.workspace.remove_stack(stack.name)
+            self._command.forget(self._stack_name)
 
     def _settle(self, on_event: Callable[[StackEvent], None]) -> None:
         failures: list[str] = []

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pulumi import automation
 from pulumi.automation import errors as automation_errors
@@ -118,6 +119,13 @@ class Command(automation.PulumiCommand):
             self._interrupted = True
             if self._up is not None:
                 self._ask_to_stop(self._up)
+
+    def forget(self, stack_name: str) -> None:
+        """Remove the copies that the CLI keeps of the last state but one of a removed stack, in a folder of ours."""
+        url = urlsplit(self._environment["PULUMI_BACKEND_URL"])
+        if url.scheme == "file":
+            for copy in Path(unquote(url.path)).glob(f".pulumi/stacks/*/{stack_name}.json.bak*"):
+                copy.unlink(missing_ok=True)
 
     def last_words(self) -> str:
         """What the CLI wrote last to standard error, for a failure that no event explains."""
