@@ -1,13 +1,14 @@
 # make run    set everything up and run the analysis in rehearsal: no account, no key, nothing leaves the machine
 # make test   set everything up and run the tests
 # make contract  the stand-ins and clients against parts that others wrote, which are fetched and built once
+# make drill  faults by the hundred, in rehearsal: nothing is left behind
 # make live   the analysis in real clouds, for at most a cent a run: make live CLOUD=aws, azure, azure-flex or gcp
 # make check  formatting, lint, types, layers
 # make lock   resolve the dependencies anew
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test contract live check lock clean
+.PHONY: run test contract drill live check lock clean
 
 run: .venv/run-ready
 	$(BIN)/python -m orchestrator run
@@ -17,6 +18,10 @@ test: .venv/test-ready
 
 contract: .venv/test-ready
 	$(BIN)/pytest tests/contract
+
+# A fixed part of all faults, of every sort: docs/drill.md.
+drill: .venv/run-ready
+	$(BIN)/python -m orchestrator drill --sample 300
 
 # -s shows the run as it goes. Without CLOUD nothing runs: each cloud says what it takes.
 live: .venv/test-ready

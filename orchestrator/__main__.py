@@ -1,5 +1,6 @@
 """``python -m orchestrator``: runs a command, turns an error into its message and exit code."""
 
+import os
 import sys
 
 
@@ -10,6 +11,7 @@ def main() -> int:
             "The orchestrator runs on Linux and macOS. On Windows, use WSL: https://learn.microsoft.com/windows/wsl/\n"
         )
         return 2
+    os.umask(0o077)  # Whatever we or our children write is the caller's alone: results, logs, state.
     try:
         return _main()
     except KeyboardInterrupt:  # While we import: nothing has begun.

@@ -13,10 +13,11 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from orchestrator import drill as drills
 from orchestrator import query, report, settings, settings_schema
 from orchestrator.background import spawn
 from orchestrator.console import Console
-from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError
+from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError, without_secrets
 from orchestrator.home import Home
 from orchestrator.journal import command_line, recovery_command
 from orchestrator.record import Record
@@ -25,7 +26,10 @@ from orchestrator.recover import unfinished
 from orchestrator.rehearsal import shared
 from orchestrator.run import PHASES
 from orchestrator.run import run as run_analysis
+from orchestrator.settings_values import duration
 from orchestrator.stop import Arrivals, Stop, signals
+from orchestrator.sweep import Wanted
+from orchestrator.sweep import sweep as remove_leftovers
 from stacks.naming import RUN_ID_PATTERN, Names, new_run_id
 
 T = TypeVar("T")
@@ -117,6 +121,70 @@ def clouds(
     """Let stand-in clouds stand that several runs share (rehearsal.clouds), until Ctrl-C ends them."""
     chosen = settings.load(_shown(config), overrides=overrides, environ=os.environ)
     shared.keep_standing(folder, chosen, lambda line: _print(f"{line}\n", otherwise=f"they stand in {folder}."))
+
+
+@app.command()
+def sweep(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The config file.")] = settings.DEFAULT_CONFIG,
+    overrides: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as compute.region=eu-west-1."),
+    ] = [],  # noqa: B006 - Typer copies it
+    run_id: Annotated[str | None, typer.Option("--run", metavar="RUN", help="This run only, whatever its age.")] = None,
+    older_than: Annotated[
+        str, typer.Option(metavar="DURATION", help="Runs that began earlier than that: a run's lifetime.")
+    ] = "1 h",
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it. Without this, it is only told.")] = False,
+) -> None:
+    """Remove what any run left in the clouds, without its journal and its state; first of all, tell what that is."""
+    if run_id is not None and not RUN_ID_PATTERN.fullmatch(run_id):
+        raise UsageError(f"{run_id} is not a run id", resolution="give one such as 20261123-174205-k3x9qz.")
+    try:
+        seconds = duration(older_than)
+    except ValueError as error:
+        raise UsageError(
+            f"{older_than} is not a duration", resolution='give --older-than one such as "90 s", "5 min" or "1 h".'
+        ) from error
+    chosen = settings.load(_shown(config), overrides=overrides, environ=os.environ)
+    sets = [part for override in overrides for part in ("--set", override)]
+    which = ("--run", run_id) if run_id else ("--older-than", older_than)
+    wanted = Wanted(run_id, seconds, command_line("sweep", "--config", str(config), *sets, *which, "--yes"), yes)
+    home, now = Home.locate(os.environ), datetime.now(UTC)
+    with signals() as arrived, Console(sys.stderr) as console:
+
+        def say(text: str) -> None:
+            _print(f"{text}\n", otherwise="nothing was removed." if not yes else "sweep again.")
+
+        _wait_for(
+            lambda: remove_leftovers(wanted, chosen, home=home, console=console, say=say, now=now),
+            arrived,
+            lambda _number: _leave(wanted.command, console),
+        )
+
+
+@app.command()
+def drill(  # noqa: PLR0917 - Typer's: they are options
+    cloud: Annotated[drills.Cloud | None, typer.Option(help="Faults of runs on this cloud.")] = None,
+    kind: Annotated[drills.Kind | None, typer.Option(help="Faults of this kind.")] = None,
+    only: Annotated[str, typer.Option(metavar="REGEX", help="Faults in whose line of --list this is found.")] = "",
+    sample: Annotated[int | None, typer.Option(min=1, help="So many of them, of every sort, always the same.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Faults at a time.")] = 2,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the outcomes as JUnit XML, too.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="And as JSON.")] = None,
+    *,
+    listed: Annotated[bool, typer.Option("--list", help="Only list the faults.")] = False,
+) -> None:
+    """Let runs in rehearsal go wrong in every way, and see that nothing is left behind."""
+    chosen = drills.Choice(cloud, kind, only, sample).faults()
+    if listed:
+        _print("".join(f"{fault.number:4} {fault.name}\n" for fault in chosen), otherwise="see docs/drill.md.")
+        return
+    with Console(sys.stderr) as console:
+        files = drills.Files(junit, as_json)
+        raise typer.Exit(
+            drills.drill(chosen, workers=workers, home=Home.locate(os.environ), files=files, say=console.note)
+        )
 
 
 @app.command()
@@ -244,12 +312,12 @@ def _keep(result: report.Result, run_folder: Path, directory: Path, console: Con
 
 
 def _collect_engine_log(run_folder: Path, target: Path) -> None:
-    """All that the engine's processes said, in one file."""
-    with target.open("wb") as file:
+    """All that the engine's processes said, in one file; what a plugin said, a client of its own may have said."""
+    with target.open("w", encoding="utf-8") as file:
         for part in sorted(run_folder.glob("*/log/*")):
-            content = part.read_bytes()
-            if content:
-                file.write(f"==> {part.relative_to(run_folder)}\n".encode() + content + b"\n")
+            text = part.read_text("utf-8", "replace")
+            if text:
+                file.write(f"==> {part.relative_to(run_folder)}\n{without_secrets(text)}\n")
 
 
 def _shown(path: Path) -> Path:

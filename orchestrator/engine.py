@@ -24,7 +24,7 @@ from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from orchestrator import deadlines, transient
 from orchestrator.engine_command import Backend, Command, environment
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, without_secrets
 from orchestrator.home import Home
 from orchestrator.processes import command_line_of, is_alive
 from orchestrator.pulumi_cli import Cli
@@ -33,6 +33,7 @@ PROJECT = "cloud-hopping"
 # Slow clouds, few resources: never wait for a free slot (the engine's default is four a core).
 _PARALLEL = 32
 _ASK_AGAIN_SECONDS = 0.5
+_UNREADABLE = "failed to load checkpoint"
 # What the engine says of the stack after each resource has said why.
 _NO_NEWS = frozenset({"update failed", "preview failed"})
 # When a resource fails, the engine ends before the SDK's server has told it so; that server's traceback of the broken
@@ -113,10 +114,16 @@ class Stack:
     def settle(self, on_event: Callable[[StackEvent], None]) -> None:
         """Remove a stack that could not be destroyed, once nothing of it is left: its state is told so.
 
+        A state that was cut off when the disk was full, or the CLI killed, is forgotten.
+
         Raises:
-            StackError: there is something of it, or its state cannot be read.
+            StackError: there is something of it, or its state cannot be read, in a backend that is not a folder.
         """
-        self._unlocked(lambda: self._patiently(lambda: self._settle(on_event)))
+        try:
+            self._unlocked(lambda: self._patiently(lambda: self._settle(on_event)))
+        except StackError as error:
+            if _UNREADABLE not in (error.details or "") or not self._command.forget(self._stack_name, "*"):
+                raise
 
     def beside(self) -> list[str]:
         """The names of all stacks in the same backend."""
@@ -131,7 +138,8 @@ class Stack:
             except StackLockedError:
                 raise
             except StackError as error:
-                if not transient.passes(error.details or ""):
+                said = error.details or ""
+                if _UNREADABLE in said or not transient.passes(said):
                     raise
                 time.sleep(pause)
         return work()
@@ -174,7 +182,7 @@ class Stack:
                 failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
                 raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
             stack.workspace.remove_stack(stack.name)
-            self._command.forget(self._stack_name)
+            self._command.forget(self._stack_name, ".bak*")  # The CLI keeps a copy of the last state but one.
 
     def _settle(self, on_event: Callable[[StackEvent], None]) -> None:
         failures: list[str] = []
@@ -272,7 +280,7 @@ def _stack_event(event: EngineEvent, stack: str) -> StackEvent | None:
     said = event.diagnostic_event
     if said is not None and not said.ephemeral and said.severity != "debug":
         kind = said.severity if said.severity in {"error", "warning"} else "info"
-        return StackEvent(time.time(), stack, kind, "", _name(said.urn or ""), said.message.strip())  # type: ignore[arg-type]
+        return StackEvent(time.time(), stack, kind, "", _name(said.urn or ""), without_secrets(said.message.strip()))  # type: ignore[arg-type]
     return None
 
 

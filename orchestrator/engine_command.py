@@ -120,12 +120,14 @@ class Command(automation.PulumiCommand):
             if self._up is not None:
                 self._ask_to_stop(self._up)
 
-    def forget(self, stack_name: str) -> None:
-        """Remove the copies that the CLI keeps of the last state but one of a removed stack, in a folder of ours."""
+    def forget(self, stack_name: str, ending: str) -> bool:
+        """Remove a stack's files of that ending from the backend; whether that is a folder, where this can be done."""
         url = urlsplit(self._environment["PULUMI_BACKEND_URL"])
-        if url.scheme == "file":
-            for copy in Path(unquote(url.path)).glob(f".pulumi/stacks/*/{stack_name}.json.bak*"):
-                copy.unlink(missing_ok=True)
+        if url.scheme != "file":
+            return False
+        for file in Path(unquote(url.path)).glob(f".pulumi/stacks/*/{stack_name}.json{ending}"):
+            file.unlink(missing_ok=True)
+        return True
 
     def last_words(self) -> str:
         """What the CLI wrote last to standard error, for a failure that no event explains."""

@@ -25,11 +25,13 @@ from pydantic_core import from_json
 
 from orchestrator.errors import UsageError
 from orchestrator.processes import is_alive
-from orchestrator.text_file import replace_text
+from orchestrator.text_file import KIB, read_bytes, replace_text
 from stacks.naming import RUN_ID_PATTERN, Names
 
 FILE = "run.json"
 VERSION = 2
+_MOST_BYTES = 1024 * KIB  # A journal has 2 KiB.
+_MOST_PID = 2**31 - 1
 STACKS = ("data", "compute")
 StackStatus = Literal["not begun", "may exist", "destroyed"]
 
@@ -163,16 +165,19 @@ def adopt(folder: Path, *, settings: dict[str, Any], backend_url: str) -> None:
 
 
 def unfinished(runs: Path) -> list[str]:
-    """The runs below a folder that did not end, oldest first; one of them may still be at work."""
+    """The runs below a folder that did not end, oldest first; one of them may still be at work.
+
+    One whose journal cannot be read may not have ended; its own recovery says why it cannot.
+    """
     found = sorted(path.parent for path in runs.glob(f"*/{FILE}") if RUN_ID_PATTERN.fullmatch(path.parent.name))
-    return [folder.name for folder in found if not read(folder).ended]
+    return [folder.name for folder in found if not _is_known_to_have_ended(folder)]
 
 
 def read(folder: Path) -> Entry:
     """What the journal of a run says, as far as it can be read; a UsageError when there is none."""
     path = folder / FILE
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, _MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
         others = unfinished(folder.parent)
         raise UsageError(
@@ -189,6 +194,12 @@ def read(folder: Path) -> Entry:
     return _entry(folder.name, content)
 
 
+def _is_known_to_have_ended(folder: Path) -> bool:
+    with suppress(UsageError):
+        return read(folder).ended
+    return False
+
+
 def _entry(run_id: str, content: bytes) -> Entry:
     """The worst that the text allows. ``settings`` are whole only if what is written after them is there, too.
 
@@ -197,11 +208,12 @@ def _entry(run_id: str, content: bytes) -> Entry:
     said = _object(content)
     if said.get("run_id", run_id) != run_id:
         said = {}
+    pid = _if(int, said.get("pid"))
     backend = _if(str, said.get("backend_url"))
     stacks = _if(dict, said.get("stacks")) or {}
     return Entry(
         run_id=run_id,
-        pid=_if(int, said.get("pid")),
+        pid=pid if pid is not None and 0 < pid <= _MOST_PID else None,
         host=_if(str, said.get("host")),
         started=_if(str, said.get("started")),
         settings=_if(dict, said.get("settings")) if backend else None,

@@ -88,14 +88,10 @@ def find(home: Home, progress: Callable[[str], None], stop: Stop) -> Cli:
 def _check(executable: Path, reasons: list[str], *, where: str) -> Cli | None:
     """The CLI if it runs and fits; otherwise the reason is noted."""
     try:
-        answer = subprocess.run(
-            [str(executable), "version"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
-        )
+        answer = _asked(executable)
+        if answer.returncode < 0:  # It was killed: that says nothing of the CLI.
+            answer = _asked(executable)
+        answer.check_returncode()
         version = VersionInfo.parse(answer.stdout.strip().removeprefix("v"))
     except subprocess.CalledProcessError as error:
         reasons.append(f"{where}: {executable} does not work: {_last_line(error.stderr)}")
@@ -107,6 +103,17 @@ def _check(executable: Path, reasons: list[str], *, where: str) -> Cli | None:
         reasons.append(f"{where}: {executable} is {version}; needed is {OLDEST} or later, below 4.")
         return None
     return Cli(executable, version)
+
+
+def _asked(executable: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [str(executable), "version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+    )
 
 
 @contextlib.contextmanager

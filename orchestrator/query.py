@@ -14,13 +14,17 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
 from orchestrator.errors import UsageError
-from orchestrator.text_file import read_text
+from orchestrator.text_file import KIB, read_text
 
 Scalar = str | int | float | bool | date
 """A parameter's value; its Python type decides the BigQuery type (STRING, INT64, FLOAT64, BOOL, DATE)."""
 
 # What a query statement begins with: https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax
 _STARTS = {TokenType.SELECT, TokenType.WITH, TokenType.FROM, TokenType.L_PAREN}
+
+
+# What BigQuery takes: https://cloud.google.com/bigquery/quotas#query_jobs
+_MOST_BYTES = 1024 * KIB
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def read(path: Path, parameters: Mapping[str, Scalar]) -> Query:
     Raises:
         UsageError: no such file, not one query, not BigQuery SQL, or parameters that do not fit: every mistake at once.
     """
-    sql = read_text(path, what="query", resolution="correct analysis.query, which names the file.")
+    sql = read_text(path, what="query", most=_MOST_BYTES, resolution="correct analysis.query, which names the file.")
     mistakes = list(_mistakes(sql, parameters))
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"

@@ -73,9 +73,8 @@ def _finish(taken: Journal, settings: Settings, entered: ExitStack, *, home: Hom
     if entry.begun():
         with phases.phase("Pulumi CLI") as detail:
             cli = pulumi_cli.find(home, detail, Stop())
-        backend = Backend(
-            entry.backend_url or settings.backend or home.folder("state").as_uri(), home.passphrase(os.environ)
-        )
+        ours = home.folder("state").as_uri()  # Made anew if it is lost: there are no stacks in it then.
+        backend = Backend(entry.backend_url or settings.backend or ours, home.passphrase(os.environ))
         for name in entry.begun():
             stack = stack_of(run_id, name, home=home, cli=cli, backend=backend)
             teardown.register(name, partial(_destroy, stack, taken, phases), partial(_settle, stack, taken, phases))
@@ -90,11 +89,12 @@ def _finish(taken: Journal, settings: Settings, entered: ExitStack, *, home: Hom
 
 
 def _settings(entry: Entry, chosen: Settings | None) -> Settings:
-    if chosen:
-        return chosen
+    """The journal's, whatever else is chosen: in other clouds there would be nothing of the run."""
     try:
         return Settings.model_validate(entry.settings)
     except ValidationError as error:
+        if chosen:
+            return chosen
         raise UsageError(
             f"The journal of run {entry.run_id} does not say in which clouds it was",
             details="it is damaged, or of another version of this program.",

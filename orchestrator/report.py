@@ -17,12 +17,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
 from orchestrator.clouds import Remaining
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, without_secrets
 from orchestrator.journal import recovery_command
 from orchestrator.text_file import replace_text
 
-# Control characters but tab and newline, those that turn the direction of writing, halves of surrogate pairs.
-_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters but tab and newline, other ends of a line, what turns the direction of writing, halves of surrogate
+# pairs.
+_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST_BARS = 40
 
 
@@ -34,6 +35,9 @@ def visible(text: str) -> str:
 
 # BeforeValidator: pydantic itself refuses half a surrogate pair, and a path in an error text may have one.
 Text = Annotated[str, BeforeValidator(visible)]
+Left = Annotated[
+    Remaining, AfterValidator(lambda left: Remaining(visible(left.cloud), visible(left.kind), visible(left.id)))
+]
 Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 
@@ -48,7 +52,7 @@ class Phase(_Model):
     started: Utc | None
     seconds: float
     status: Literal["done", "failed", "skipped"]
-    reason: Text | None
+    reason: Annotated[Text, BeforeValidator(without_secrets)] | None
 
 
 class Resources(_Model):
@@ -80,7 +84,7 @@ class Result(_Model):
     cost_usd: float | None  # An estimate at list prices.
     phases: list[Phase]
     resources: Resources
-    remaining: list[Remaining]
+    remaining: list[Left]
     error: Text | None  # The whole message, as it was shown.
     versions: dict[str, Text]  # By the names of the packages and programs.
 
@@ -161,7 +165,7 @@ def markdown(result: Result) -> str:
     if command := removal_command(result):
         blocks.append(f"Remove it: {_code(command)}")
     blocks.append(_fenced(result.query.splitlines()))
-    facts = {f"@{name}": value for name, value in result.parameters.items()}
+    facts = {_code(f"@{name}"): value for name, value in result.parameters.items()}
     facts |= {"Run": result.run_id, "Mode": result.mode, "Data": f"{result.data_cloud}: {result.data_source}"}
     facts |= {"Compute": result.compute_cloud, **result.versions}
     blocks.append("\n".join(f"- {name}: {_code(value)}" for name, value in facts.items()))

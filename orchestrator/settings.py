@@ -14,8 +14,8 @@ from pydantic import Field, PrivateAttr, ValidationError
 from orchestrator.settings_compute import AwsCompute, AzureCompute, ComputeSettings, GcpCompute
 from orchestrator.settings_mistakes import Expected, Mistake, Source, explain, shown, usage_error
 from orchestrator.settings_sources import Layers, merge
-from orchestrator.settings_values import GIB, MIB, TIB, Bytes, FilePath, Parameter, Section, Text
-from orchestrator.text_file import read_text
+from orchestrator.settings_values import GIB, MIB, TIB, Bytes, FilePath, FolderPath, Parameter, Section, Text
+from orchestrator.text_file import KIB, read_text
 from orchestrator.yaml_source import Key
 
 __all__ = [
@@ -33,6 +33,9 @@ DEFAULT_CONFIG = Path(__file__).parents[1] / "config" / "rehearsal.yaml"
 """What runs when no config is named: a rehearsal, which needs no account."""
 
 REHEARSAL_PROJECT = "rehearsal-project"
+
+# Reading takes a second for each 64 KiB of the worst YAML; the longest config of ours has 2.
+_MOST_BYTES = 64 * KIB
 
 
 class DataSettings(Section):
@@ -127,7 +130,7 @@ class BudgetSettings(Section):
 
 
 class RehearsalSettings(Section):
-    """What the stand-in clouds hold."""
+    """What the stand-in clouds hold, and where they are."""
 
     tables: Annotated[
         Text | None,
@@ -135,6 +138,14 @@ class RehearsalSettings(Section):
         Field(
             description="The public storm tables of the rehearsal, from your copy; in a config, relative to the "
             "config. None by default: a small synthetic sample, and every output says so."
+        ),
+    ] = None
+    clouds: Annotated[
+        FolderPath | None,
+        Expected('the path of the folder of stand-in clouds, such as "clouds"'),
+        Field(
+            description="The folder of stand-in clouds that stand already (`python -m orchestrator clouds FOLDER`); "
+            "always relative to the working directory. None by default: each run starts its own, and ends them."
         ),
     ] = None
 
@@ -187,7 +198,7 @@ def load(path: Path, *, overrides: Sequence[str] = (), environ: Mapping[str, str
     Raises:
         UsageError: no such file, not YAML, or settings with mistakes: all of them at once, each with its place.
     """
-    text = read_text(path, what="config", resolution=_other_configs(path))
+    text = read_text(path, what="config", most=_MOST_BYTES, resolution=_other_configs(path))
     layers = merge(path, text, environ=environ, overrides=overrides)
     for section in _SECTIONS:  # A section that is left out, or has all its lines commented out, has its defaults.
         if layers.tree.get(section) is None:
@@ -254,8 +265,9 @@ def _impossible_pairs(layers: Layers) -> Iterator[Mistake]:
 def _only_in_rehearsal(layers: Layers) -> Iterator[tuple[Key, str]]:
     if layers.tree.get("mode") != "live":
         return
-    if _given(layers, "rehearsal", "tables") is not None:
-        yield ("rehearsal", "tables"), 'only a rehearsal reads it, and mode is "live"'
+    for name in ("tables", "clouds"):
+        if _given(layers, "rehearsal", name) is not None:
+            yield ("rehearsal", name), 'only a rehearsal reads it, and mode is "live"'
     if _given(layers, "data", "project") == REHEARSAL_PROJECT:
         yield ("data", "project"), "it is the stand-ins' project; live needs yours"
 

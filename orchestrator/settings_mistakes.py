@@ -1,7 +1,6 @@
 """What is wrong with the settings, in a person's words: one line a mistake, all of them in one error."""
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import UsageError, without_secrets
 from orchestrator.yaml_source import Key
 
 _LONGEST_ECHO = 60
@@ -92,7 +91,7 @@ def usage_error(path: Path, mistakes: Sequence[Mistake]) -> UsageError:
 
 
 def shown(value: object) -> str:
-    """A value as it is echoed in a message: quoted if it is text, never long, never with a URL's user and password."""
+    """A value as it is echoed in a message: quoted if it is text, never long, without a URL's user and password."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -103,7 +102,7 @@ def shown(value: object) -> str:
         return str(value).lower()
     if not isinstance(value, str):
         return str(value) if not isinstance(value, int) or abs(value) < 10**_LONGEST_ECHO else "a huge number"
-    value = re.sub(r"//[^/@\s]*@", "//...@", value)
+    value = without_secrets(value)  # Before it is cut: the half of one is no longer known as such.
     return json.dumps(value if len(value) <= _LONGEST_ECHO else value[:_LONGEST_ECHO] + "...", ensure_ascii=False)
 
 

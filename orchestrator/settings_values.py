@@ -64,6 +64,11 @@ def _whole(value: object, units: Mapping[str, int]) -> int:
     return int(amount)
 
 
+def duration(text: str) -> int:
+    """Seconds, of a text such as "90 s", "5 min" or "1 h"; a ValueError for another."""
+    return _whole(text, _DURATIONS | {"h": 3600})
+
+
 def _size_text(size: int) -> str:
     unit = next(unit for unit in reversed(_SIZES) if size % _SIZES[unit] == 0)
     return f"{size // _SIZES[unit]} {unit}"
@@ -135,6 +140,8 @@ Seconds = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
 FilePath = Annotated[Path, BeforeValidator(_path, json_schema_input_type=Text)]
+# What a later command, in another working directory, must find.
+FolderPath = Annotated[Path, BeforeValidator(lambda value: _path(value).absolute(), json_schema_input_type=Text)]
 Parameter = Annotated[Scalar, PlainValidator(_parameter), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 LambdaRegion = Annotated[Text, Field(pattern=AWS_REGION), AfterValidator(_lambda_region)]
 AzureRegion = Annotated[Text, Field(pattern=AZURE_REGION)]

@@ -1,27 +1,46 @@
 """Text files: reading one that a person wrote, and replacing one of ours so that nobody ever sees half of it."""
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 from orchestrator.errors import UsageError
 
+KIB = 1024
 
-def read_text(path: Path, *, what: str, resolution: str) -> str:
-    """Return the text of ``path``, which must be UTF-8 (a byte order mark is dropped).
+
+class NoFileError(OSError):
+    """What stands there is no regular file."""
+
+
+def read_text(path: Path, *, what: str, most: int, resolution: str) -> str:
+    """Return the text of ``path``, which must be UTF-8 (a byte order mark is dropped) of ``most`` bytes at most.
 
     ``what`` names the kind of file ("config", "query"); ``resolution`` is the next thing to do when there is none.
 
     Raises:
-        UsageError: the file is missing, a directory, not readable, or not UTF-8.
+        UsageError: the file is missing, a directory or a device, not readable, too long, or not UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        content = read_bytes(path, most + 1)
+        if len(content) > most:
+            raise UsageError(
+                f"{path} is longer than {most // KIB} KiB",
+                details=f"No {what} is that long.",
+                resolution=resolution,
+            )
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist", details=f"It was to be the {what}.", resolution=resolution) from None
     except IsADirectoryError:
         raise UsageError(
             f"{path} is a directory", details=f"It was to be the {what}, a file.", resolution=resolution
+        ) from None
+    except NoFileError:
+        raise UsageError(
+            f"{path} is no file", details=f"It was to be the {what}, a regular file.", resolution=resolution
         ) from None
     except OSError as error:
         raise UsageError(
@@ -36,6 +55,20 @@ def read_text(path: Path, *, what: str, resolution: str) -> str:
             details=f"line {line}: the byte 0x{error.object[error.start]:02x} does not belong there",
             resolution="save the file as UTF-8.",
         ) from None
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return what a file begins with, ``most`` bytes of it, and wait for nobody.
+
+    Raises:
+        NoFileError: it is a FIFO, a device or the like, which may never end.
+        OSError: it is not there, or not readable.
+    """
+    # A FIFO would wait for somebody who writes into it.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise NoFileError(errno.EINVAL, "It is no regular file", str(path))
+        return file.read(most)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -87,6 +87,8 @@ def _compose(yaml: YAML, text: str) -> Node | None:
         raise NotYamlError(str(error)) from error
     except RecursionError:
         raise NotYamlError("it nests too deeply") from None
+    except ValueError:  # "\\U00110000": ruamel.yaml does not look whether there is such a character.
+        raise NotYamlError("a \\U in quotes names no character") from None
 
 
 def _mapping(yaml: YAML, node: MappingNode, parent: Key, found: Document) -> dict[str, Any]:

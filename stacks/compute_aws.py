@@ -1,11 +1,13 @@
 """The compute stack on AWS: the resources of the 2022 "Cloud Hopping" lab, brought up to date.
 
-Data bucket, data object (the extract from Google Cloud), policy document, role, log group, layer, function and
-function URL. No public access, no managed policy: the role may read one object and write one log.
+Data bucket with a lifecycle rule, data object (the extract from Google Cloud), policy document, role, log group, layer,
+function and function URL. No public access, no managed policy: the role may read one object, until the run expires, and
+write one log.
 """
 
 import json
 from concurrent.futures import Future
+from datetime import datetime
 
 import pulumi
 import pulumi_aws as aws
@@ -34,6 +36,8 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     # only then is it in the state when objects that we did not declare must go too.
     bucket = aws.s3.Bucket("data", bucket=f"{name}-data", force_destroy=True, opts=options)
 
+    _fuse(bucket, options)
+
     extract = live.output(inputs.extract)
     data = aws.s3.BucketObjectv2(
         "extract",
@@ -56,7 +60,11 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
         opts=options,
     )
     permissions = aws.iam.RolePolicy(
-        "permissions", name="read-extract-write-log", role=role.name, policy=_permissions(bucket, logs), opts=options
+        "permissions",
+        name="read-extract-write-log",
+        role=role.name,
+        policy=_permissions(bucket, logs, inputs.names.expires),
+        opts=options,
     )
 
     function = aws.lambda_.Function(
@@ -95,8 +103,32 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     pulumi.export("url", url.function_url)
 
 
-def _permissions(bucket: aws.s3.Bucket, logs: aws.cloudwatch.LogGroup) -> pulumi.Output[str]:
-    """The role's policy document: read the one object, write into the one log group.
+def _fuse(bucket: aws.s3.Bucket, options: pulumi.ResourceOptions) -> None:
+    """What is in the bucket goes after a day without us, if the run never comes back. Nothing waits for the rule.
+
+    It goes with the bucket: removed first, as its dependency on the bucket would have it, it would leave a bucket
+    without a fuse when the destroy breaks off there.
+    """
+    aws.s3.BucketLifecycleConfiguration(
+        "fuse",
+        bucket=bucket.bucket,
+        rules=[
+            aws.s3.BucketLifecycleConfigurationRuleArgs(
+                id="fuse",
+                status="Enabled",
+                filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=""),  # All objects.
+                expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(days=1),
+                abort_incomplete_multipart_upload=(
+                    aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs(days_after_initiation=1)
+                ),
+            )
+        ],
+        opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(deleted_with=bucket)),
+    )
+
+
+def _permissions(bucket: aws.s3.Bucket, logs: aws.cloudwatch.LogGroup, expires: datetime) -> pulumi.Output[str]:
+    """The role's policy document: read the one object until the run ``expires``, write into the one log group.
 
     No logs:CreateLogGroup: a late write of the function must not make the group again after destroy.
     """
@@ -108,6 +140,7 @@ def _permissions(bucket: aws.s3.Bucket, logs: aws.cloudwatch.LogGroup) -> pulumi
                     "Effect": "Allow",
                     "Action": "s3:GetObject",
                     "Resource": pulumi.Output.concat(bucket.arn, "/", DATA_KEY),
+                    "Condition": {"DateLessThan": {"aws:CurrentTime": f"{expires:%Y-%m-%dT%H:%M:%SZ}"}},
                 },
                 {
                     "Effect": "Allow",

@@ -128,8 +128,41 @@ def _files(inputs: AzureComputeInputs, group: resources.ResourceGroup, options: 
         tags=inputs.names.tags,
         opts=options,
     )
+    _fuse(group, account, options)
     container = _container("data", group, account, options)
     return _Files(group, account, container, f"{inputs.names.expires:%Y-%m-%dT%H:%M:%SZ}", options)
+
+
+def _fuse(group: resources.ResourceGroup, account: storage.StorageAccount, options: pulumi.ResourceOptions) -> None:
+    """The blobs of all containers go after a day without us, if the run never comes back. Nothing waits for the policy.
+
+    Azure acts on it in accounts of kind StorageV2, once a day:
+    https://learn.microsoft.com/azure/storage/blobs/lifecycle-management-overview
+    """
+    storage.ManagementPolicy(
+        "fuse",
+        management_policy_name="default",  # The only one that an account can have.
+        account_name=account.name,
+        resource_group_name=group.name,
+        policy=storage.ManagementPolicySchemaArgs(
+            rules=[
+                storage.ManagementPolicyRuleArgs(
+                    name="fuse",
+                    type=storage.RuleType.LIFECYCLE,
+                    enabled=True,
+                    definition=storage.ManagementPolicyDefinitionArgs(
+                        filters=storage.ManagementPolicyFilterArgs(blob_types=["blockBlob"]),
+                        actions=storage.ManagementPolicyActionArgs(
+                            base_blob=storage.ManagementPolicyBaseBlobArgs(
+                                delete=storage.DateAfterModificationArgs(days_after_modification_greater_than=1)
+                            )
+                        ),
+                    ),
+                )
+            ]
+        ),
+        opts=options,
+    )
 
 
 def _container(

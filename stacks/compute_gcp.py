@@ -1,7 +1,8 @@
 """The compute stack on Google Cloud: a Cloud Run service from source, without a build.
 
 The extract does not leave the cloud: the service reads it in the data stack's bucket, with a service account that may
-read the extract's objects and nothing else. Nothing is public: there is no ``allUsers``, a caller needs an ID token.
+read the extract's objects until the run expires, and nothing else. Nothing is public: there is no ``allUsers``, a
+caller needs an ID token.
 
 A service of a zip and a base image is up in seconds. A Cloud Function would be built for minutes, and would leave
 buckets (``gcf-*``) and a registry behind.
@@ -47,7 +48,10 @@ def program(inputs: GcpComputeInputs, outputs: Future[ComputeOutputs]) -> None:
         condition=gcp.storage.BucketIAMMemberConditionArgs(
             title="the extract only",
             expression=data_bucket.apply(
-                lambda data: f'resource.name.startsWith("projects/_/buckets/{data}/objects/{EXTRACT_PREFIX}")'
+                lambda data: (
+                    f'resource.name.startsWith("projects/_/buckets/{data}/objects/{EXTRACT_PREFIX}")'
+                    f' && request.time < timestamp("{inputs.names.expires:%Y-%m-%dT%H:%M:%SZ}")'
+                )
             ),
         ),
         opts=options,

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +20,18 @@ def new_run_id(now: datetime) -> str:
     The six random characters keep two runs of the same second, and other people's buckets, apart.
     """
     return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6))
+
+
+def names_in(text: str) -> "Names | None":
+    """The names of the run whose id a text has, with hyphens or, as in a dataset, underscores.
+
+    None without one, or when the id is of no time. Whether the text is one of these names is for the caller to compare.
+    """
+    found = RUN_ID_PATTERN.search(text.replace("_", "-"))
+    with suppress(ValueError):
+        if found and Names(found[0]).started:
+            return Names(found[0])
+    return None
 
 
 @dataclass(frozen=True)

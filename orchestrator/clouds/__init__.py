@@ -68,6 +68,26 @@ class Answer:
     chart: bytes
 
 
+class Leftovers(Protocol):
+    """A part of a cloud that can say what any run left in it. It needs no run, no journal and no state.
+
+    A tag can be copied, and anybody can set one: what is found by its tag alone is told, and never removed.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it looks, such as ``AWS (us-east-1)``."""
+
+    def find(self, run_id: str | None = None) -> list[Remaining]:
+        """Ask, by tag and by name, what is left of a run, or of any run; in the order in which it can be removed."""
+
+    def run_of(self, left: Remaining) -> str | None:
+        """The run that made it, by its name; None when no run can have made it."""
+
+    def remove(self, left: Remaining) -> None:
+        """Remove something that a run made; what is gone already is fine."""
+
+
 class ComputeCloud(Protocol):
     """A cloud that runs the function. Made from the run's names and settings."""
 
@@ -90,7 +110,7 @@ class ComputeCloud(Protocol):
         """Call the function once and check its answer; bring it its package first where the stack could not."""
 
     def remaining(self) -> list[Remaining]:
-        """Ask the cloud, by tag and by name, what is left of the run."""
+        """Ask the cloud, by tag and by name, what is left of the run; in the order in which it can be removed."""
 
     def remove(self, left: Remaining) -> None:
         """Remove something that ``remaining`` named, with the cloud's own client; what is gone already is fine."""

@@ -1,10 +1,11 @@
 """AWS: preflight, invoke, what is left, remove it. The only importer of boto3.
 
-The caller needs, on resources named ``hop-*``: S3 bucket and object create, tag, read and delete; IAM role and role
-policy create, tag, read, pass and delete; Lambda function, layer and function URL create, tag, read and delete,
-``lambda:InvokeFunctionUrl`` and, since October 2025, ``lambda:InvokeFunction``; Logs group create, tag, read and
-delete and ``logs:FilterLogEvents``; ``tag:GetResources`` and ``sts:GetCallerIdentity``. With
-``iam:SimulatePrincipalPolicy``, what is missing is known before anything is made (``aws_permissions.py``).
+The caller needs, on resources named ``hop-*``: S3 bucket and object create, tag, read and delete, a bucket's lifecycle
+rules put and read; IAM role and role policy create, tag, read, pass and delete; Lambda function, layer and function URL
+create, tag, read and delete, ``lambda:InvokeFunctionUrl`` and, since October 2025, ``lambda:InvokeFunction``; Logs
+group create, tag, read and delete and ``logs:FilterLogEvents``; ``sts:GetCallerIdentity``; and the listings that
+``aws_leftovers.py`` names. With ``iam:SimulatePrincipalPolicy``, what is missing is known before anything is made
+(``aws_permissions.py``).
 """
 
 from collections.abc import Callable
@@ -12,17 +13,19 @@ from concurrent.futures import Future
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
-from orchestrator import cost
+from orchestrator import cost, deadlines
 from orchestrator.clouds import Answer, Remaining
+from orchestrator.clouds.aws_leftovers import AwsLeftovers
 from orchestrator.clouds.aws_permissions import missing
-from orchestrator.clouds.invocation import CONNECT_SECONDS, OK, START_SECONDS, FunctionError, archive_file, checked
-from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.clouds.invocation import OK, FunctionError, archive_file, checked
+from orchestrator.errors import UsageError
 from orchestrator.package import Layout, Package, Target
 from orchestrator.settings import AwsCompute
 from stacks.contracts import AwsComputeInputs, ComputeOutputs, LiveData
@@ -32,7 +35,31 @@ from stacks.naming import Names
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html ("250 MB" for function and layers together)
 LAYOUT = Layout("Lambda", "aws_main.py", "requirements.txt", libraries="python", layer=True, most_bytes=262_144_000)
 _LOG_LINES = 20
-_GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "ResourceNotFoundException"})
+
+
+def session(region: str | None) -> boto3.Session:
+    """The standard chain of credentials, with deadlines for all that is asked through it, the chain's own calls too.
+
+    Of what fails, botocore tries again what may help, so many times as fit into a call with its retries.
+
+    Raises:
+        UsageError: AWS_PROFILE names a profile that is not there.
+    """
+    core = botocore.session.get_session()
+    attempts = int(deadlines.CALL_WITH_RETRIES // (deadlines.CONNECT + deadlines.CALL))
+    core.set_default_client_config(
+        Config(
+            connect_timeout=deadlines.CONNECT,
+            read_timeout=deadlines.CALL,
+            retries={"mode": "standard", "total_max_attempts": max(1, attempts)},
+        )
+    )
+    try:
+        return boto3.Session(botocore_session=core, region_name=region)
+    except BotoCoreError as error:
+        raise UsageError(
+            "The AWS profile cannot be used", details=str(error), resolution="correct AWS_PROFILE, or unset it."
+        ) from error
 
 
 class Aws:
@@ -45,8 +72,8 @@ class Aws:
         self._names = names
         self._title = title
         self._source = source
-        self._session = boto3.Session(region_name=settings.region)
-        self._config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=60, retries={"mode": "standard"})
+        self._session = session(settings.region)
+        self._leftovers = AwsLeftovers(self._session, settings.region)
 
     def preflight(self) -> None:
         """Credentials are there, AWS knows them, and their owner may do what a run needs as far as IAM says so."""
@@ -69,7 +96,7 @@ class Aws:
             raise UsageError(
                 "The caller may not do in AWS what a run needs, destroying included",
                 details="missing:\n" + "\n".join(lacking),
-                resolution=f"allow {caller} these actions on resources named hop-*, then run again.",
+                resolution=f"allow {caller} these actions on resources named hop-*, listings on all, and run again.",
             )
 
     def package_target(self) -> Target:
@@ -107,75 +134,26 @@ class Aws:
         request = AWSRequest("GET", function.url, headers={"Accept": "application/json"})
         credentials = self._session.get_credentials()  # They are there: ``preflight`` has used them.
         SigV4Auth(credentials, "lambda", self._settings.region).add_auth(request)  # type: ignore[arg-type]
-        seconds = (CONNECT_SECONDS, self._settings.timeout + START_SECONDS)  # The stubs know one only, botocore two.
-        session = URLLib3Session(timeout=seconds)  # type: ignore[arg-type]
+        # The stubs know one deadline only, botocore two.
+        seconds = (deadlines.CONNECT, self._settings.timeout + deadlines.FUNCTION_START)
+        line = URLLib3Session(timeout=seconds)  # type: ignore[arg-type]
         try:
-            response = session.send(request.prepare())
+            response = line.send(request.prepare())
         except BotoCoreError as error:
             raise FunctionError("The function did not answer", details=str(error)) from error
         said = "" if response.status_code == OK else self._log_tail(function.function)
         return checked(response.status_code, response.content, said=said)
 
     def remaining(self) -> list[Remaining]:
-        """By tag, and by name or path what cannot be found by tag: roles and layers."""
-        try:
-            return sorted(set(self._remaining()), key=lambda found: (found.kind, found.id))
-        except (BotoCoreError, ClientError) as error:
-            raise OrchestratorError("AWS did not say what is left of the run", details=str(error)) from error
+        """By tag and by name, in the order of removal."""
+        return self._leftovers.find(self._names.run_id)
 
     def remove(self, left: Remaining) -> None:
-        """Through the service that its ARN names; a bucket or a role is emptied first."""
-        try:
-            self._remove(left)
-        except (BotoCoreError, ClientError) as error:
-            if not isinstance(error, ClientError) or error.response["Error"]["Code"] not in _GONE:
-                raise OrchestratorError(f"AWS did not remove {left.id}", details=str(error)) from error
-
-    def _remove(self, left: Remaining) -> None:
-        name = left.id.rpartition(":")[2]
-        match left.kind:
-            case "s3 bucket":
-                client = self._client("s3")
-                for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
-                    for entry in page.get("Contents", []):
-                        client.delete_object(Bucket=name, Key=entry["Key"])
-                client.delete_bucket(Bucket=name)
-            case "iam role":
-                client, role = self._client("iam"), name.rpartition("/")[2]
-                for policy in client.list_role_policies(RoleName=role)["PolicyNames"]:
-                    client.delete_role_policy(RoleName=role, PolicyName=policy)
-                client.delete_role(RoleName=role)
-            case "lambda function":
-                self._client("lambda").delete_function(FunctionName=name)
-            case "lambda layer":
-                layer = left.id.split(":")[6]
-                self._client("lambda").delete_layer_version(LayerName=layer, VersionNumber=int(name))
-            case "logs log-group":
-                self._client("logs").delete_log_group(logGroupName=name)
-            case _:
-                raise OrchestratorError(
-                    f"This program does not know how to remove {left.id}", resolution="remove it in the AWS console."
-                )
-
-    def _remaining(self) -> list[Remaining]:
-        prefix = self._names.prefix
-        found = []
-        pages = self._client("resourcegroupstaggingapi").get_paginator("get_resources")
-        for page in pages.paginate(TagFilters=[{"Key": "run-id", "Values": [self._names.run_id]}]):
-            found += [_from_arn(entry["ResourceARN"]) for entry in page["ResourceTagMappingList"]]
-        roles = self._client("iam").get_paginator("list_roles")
-        for page in roles.paginate(PathPrefix=f"/cloud-hopping/{self._names.run_id}/"):
-            found += [_from_arn(role["Arn"]) for role in page["Roles"]]
-        layers = self._client("lambda").get_paginator("list_layer_versions")
-        for page in layers.paginate(LayerName=f"{prefix}-libraries"):
-            found += [_from_arn(layer["LayerVersionArn"]) for layer in page["LayerVersions"]]
-        groups = self._client("logs").get_paginator("describe_log_groups")
-        for page in groups.paginate(logGroupNamePrefix=f"/aws/lambda/{prefix}"):
-            found += [_from_arn(group["arn"].removesuffix(":*")) for group in page["logGroups"]]
-        return found
+        """If it is named as a run names it."""
+        self._leftovers.remove(left)
 
     def _client(self, service: Any) -> Any:
-        return self._session.client(service, config=self._config)
+        return self._session.client(service)
 
     def _log_tail(self, function: str) -> str:
         """The last lines of the function's log; empty when there are none yet or we may not read them."""
@@ -184,10 +162,3 @@ class Aws:
         except (BotoCoreError, ClientError):
             return ""
         return "\n".join(event["message"].rstrip() for event in events[-_LOG_LINES:])
-
-
-def _from_arn(arn: str) -> Remaining:
-    """``arn:aws:lambda:us-east-1:123456789012:function:hop-...`` is a ``lambda function``."""
-    service, resource = arn.split(":", 5)[2], arn.split(":", 5)[5]
-    kind = "bucket" if service == "s3" else resource.replace("/", ":").split(":")[0]
-    return Remaining("aws", f"{service} {kind}", arn)

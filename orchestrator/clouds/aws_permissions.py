@@ -13,17 +13,19 @@ _NEEDED: Final = (
         "s3",
         "{prefix}-data",
         (
-            *("s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket"),
+            *("s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket", "s3:ListBucketVersions"),
             *("s3:PutBucketTagging", "s3:GetBucketTagging"),
+            *("s3:PutLifecycleConfiguration", "s3:GetLifecycleConfiguration"),
         ),
     ),
-    ("s3", "{prefix}-data/extract.csv", ("s3:PutObject", "s3:GetObject", "s3:DeleteObject")),
+    ("s3", "{prefix}-data/extract.csv", ("s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion")),
     (
         "iam",
         "role/cloud-hopping/{run_id}/{prefix}",
         (
             *("iam:CreateRole", "iam:GetRole", "iam:TagRole", "iam:DeleteRole", "iam:PassRole"),
             *("iam:PutRolePolicy", "iam:GetRolePolicy", "iam:DeleteRolePolicy"),
+            *("iam:ListRolePolicies", "iam:ListAttachedRolePolicies"),
         ),
     ),
     (
@@ -36,6 +38,15 @@ _NEEDED: Final = (
     ),
     ("lambda", "layer:{prefix}-libraries:1", ("lambda:GetLayerVersion", "lambda:DeleteLayerVersion")),
     ("logs", "log-group:/aws/lambda/{prefix}", ("logs:CreateLogGroup", "logs:DeleteLogGroup")),
+    ("logs", "log-group:*", ("logs:DescribeLogGroups",)),
+    (
+        "any",  # Listings that are of no resource.
+        "*",
+        (
+            *("s3:ListAllMyBuckets", "iam:ListRoles", "tag:GetResources"),
+            *("lambda:ListFunctions", "lambda:ListLayers", "lambda:ListLayerVersions"),
+        ),
+    ),
 )
 _PER_REGION = frozenset({"lambda", "logs"})
 # The caller may not ask, or is somebody whom the simulator does not know: an account's root, a role of another path.
@@ -70,6 +81,8 @@ def _arn(
 ) -> tuple[str, tuple[str, ...]]:
     """The ARN of one group's resource, with its actions."""
     service, resource, actions = group
+    if service == "any":
+        return resource, actions
     _, partition, _, _, account, _ = caller_arn.split(":", 5)
     where = f"{region if service in _PER_REGION else ''}:{account if service != 's3' else ''}"
     return f"arn:{partition}:{service}:{where}:{resource.format(prefix=names.prefix, run_id=names.run_id)}", actions

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from orchestrator import cost
+from orchestrator import cost, deadlines
 from orchestrator.clouds import Answer, Remaining
 from orchestrator.clouds.azure_clients import AzureClients, azure_errors, default_subscription
+from orchestrator.clouds.azure_leftovers import AzureLeftovers
 from orchestrator.clouds.azure_publish import ASK_AGAIN_SECONDS, publish
 from orchestrator.clouds.invocation import FunctionError, archive_file, checked, get
 from orchestrator.errors import OrchestratorError, UsageError
@@ -37,9 +38,11 @@ _NEEDED = (
     "Microsoft.Resources/subscriptions/resourceGroups/read",
     "Microsoft.Resources/subscriptions/resourceGroups/write",
     "Microsoft.Resources/subscriptions/resourceGroups/delete",
+    "Microsoft.Resources/subscriptions/resources/read",
     "Microsoft.Storage/storageAccounts/read",
     "Microsoft.Storage/storageAccounts/write",
     "Microsoft.Storage/storageAccounts/delete",
+    "Microsoft.Storage/storageAccounts/managementPolicies/write",
     "Microsoft.Storage/storageAccounts/blobServices/containers/write",
     "Microsoft.Storage/storageAccounts/listKeys/action",
     "Microsoft.Storage/storageAccounts/listServiceSas/action",
@@ -54,10 +57,8 @@ _WEB_API, _STORAGE_API, _PERMISSIONS_API = "2025-05-01", "2024-01-01", "2022-04-
 _SKUS = {"consumption": "Y1", "flex": "FC1"}
 # A new app's host needs a while until it has mounted its package and knows its functions and keys; until then its front
 # end answers these.
-_READY_SECONDS = 180.0
 _NOT_READY = frozenset({400, 404, 409, 429, 500, 502, 503})
 _NO_FUNCTION_YET = frozenset({404, 502, 503})
-_DELETE_SECONDS = 600
 
 
 class Azure:
@@ -72,6 +73,7 @@ class Azure:
         self._source = source
         self._subscription = settings.subscription or default_subscription(os.environ)
         self._clients = AzureClients(self._subscription)
+        self._leftovers = AzureLeftovers(self._clients, self._subscription)
 
     # ---- preflight
 
@@ -187,7 +189,7 @@ class Azure:
         if self._settings.plan == "flex":
             with azure_errors("The package was not published"):
                 publish(self._site(function), package.function.path, token=self._clients.token())
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + deadlines.FUNCTION_READY
         key = self._key(function, deadline)
         while True:
             try:
@@ -230,36 +232,12 @@ class Azure:
     # ---- what is left
 
     def remaining(self) -> list[Remaining]:
-        """Resource groups by tag, and what has the tag outside of them."""
-        tagged = f"tagName eq 'run-id' and tagValue eq '{self._names.run_id}'"
-        with azure_errors("Azure did not say what is left of the run"):
-            groups = [str(group.id) for group in self._clients.arm.resource_groups.list(filter=tagged)]
-            found = [
-                (str(resource.type).lower(), str(resource.id))
-                for resource in self._clients.arm.resources.list(filter=tagged)
-            ]
-        inside = tuple(f"{group}/".lower() for group in groups)  # Azure does not keep to one case in its ids.
-        outside = [(kind, left) for kind, left in found if not left.lower().startswith(inside)]
-        return [
-            Remaining("azure", kind, left) for kind, left in [("resource group", left) for left in groups] + outside
-        ]
+        """Resource groups by tag and by name, and what has the tag outside of them."""
+        return self._leftovers.find(self._names.run_id)
 
     def remove(self, left: Remaining) -> None:
-        """Delete the group, with all that is in it; there is nothing of ours outside of it."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - slow, see azure_clients
-
-        if left.kind != "resource group":
-            raise OrchestratorError(
-                f"This program does not know how to remove {left.id}", resolution="remove it in the Azure portal."
-            )
-        with azure_errors(f"Azure did not remove {left.id}"):
-            try:
-                deleting = self._clients.arm.resource_groups.begin_delete(left.id.rpartition("/")[2])
-                deleting.wait(_DELETE_SECONDS)
-            except ResourceNotFoundError:
-                return
-        if not deleting.done():
-            raise OrchestratorError(f"Azure did not remove {left.id} within {_DELETE_SECONDS} s")
+        """If it is a group, named as a run names it."""
+        self._leftovers.remove(left)
 
 
 def _allowed(action: str, permissions: Iterable[dict[str, Any]]) -> bool:

@@ -14,7 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import requests
+from requests.adapters import HTTPAdapter, Retry
 
+from orchestrator import deadlines
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 # azure-identity tells what it tried on standard error, and then once more in the error that we show.
 logging.getLogger("azure").setLevel(logging.CRITICAL)
 _METADATA_API = "2022-09-01"
-_CALL_SECONDS = 30
+# What azure-core tries again, and after how many seconds.
+_RETRIED, _BACKOFF_SECONDS, _RETRIES = (408, 429, 500, 502, 503, 504), 0.8, 2
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class AzureClients:
             self._subscription,
             base_url=self._endpoints.resource_manager,
             credential_scopes=[self._scope],
+            **_limits(),
         )
 
     def get(self, path: str, *, api_version: str) -> Any:
@@ -92,22 +96,36 @@ class AzureClients:
 
         # Whether the authority is one of Microsoft's own can only be asked in the public cloud.
         private = self._endpoints is not PUBLIC
-        return DefaultAzureCredential(authority=self._endpoints.login, disable_instance_discovery=private)
+        return DefaultAzureCredential(authority=self._endpoints.login, disable_instance_discovery=private, **_limits())
 
     @cached_property
     def _endpoints(self) -> Endpoints:
         host = os.environ.get("ARM_METADATA_HOSTNAME")
         if not host:
             return PUBLIC
-        answer = requests.get(
-            f"https://{host}/metadata/endpoints", params={"api-version": _METADATA_API}, timeout=_CALL_SECONDS
-        )
+        retries = Retry(_RETRIES, backoff_factor=_BACKOFF_SECONDS, status_forcelist=_RETRIED)
+        with requests.Session() as session:
+            session.mount("https://", HTTPAdapter(max_retries=retries))
+            answer = session.get(
+                f"https://{host}/metadata/endpoints",
+                params={"api-version": _METADATA_API},
+                timeout=(deadlines.CONNECT, deadlines.CALL),
+            )
         answer.raise_for_status()
         said = answer.json()
         authentication = said["authentication"]
         return Endpoints(
             said["resourceManager"].rstrip("/"), authentication["audiences"][0], authentication["loginEndpoint"]
         )
+
+
+def _limits() -> dict[str, Any]:
+    """The deadlines of a request and of a request with its retries, as azure-core's pipelines take them."""
+    return {
+        "connection_timeout": deadlines.CONNECT,
+        "read_timeout": deadlines.CALL,
+        "timeout": deadlines.CALL_WITH_RETRIES,
+    }
 
 
 @contextmanager

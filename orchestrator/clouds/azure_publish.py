@@ -13,10 +13,10 @@ from pathlib import Path
 
 import requests
 
+from orchestrator import deadlines
 from orchestrator.clouds.invocation import FunctionError
 
 ASK_AGAIN_SECONDS = 0.25
-_PUBLISH_SECONDS = 600.0
 _ACCEPTED = 202
 # A new site is not in DNS at once, and its front end answers these until it is up.
 _NOT_UP = frozenset({404, 502, 503})
@@ -30,7 +30,7 @@ def publish(site: str, package: Path, *, token: str) -> None:
         FunctionError: the site did not take it, or did not unpack it: in its own words.
         requests.RequestException: it cannot be reached.
     """
-    deadline = time.monotonic() + _PUBLISH_SECONDS
+    deadline = time.monotonic() + deadlines.PUBLISH
     headers = {"Authorization": f"Bearer {token}"}
 
     def hand_over() -> requests.Response:
@@ -40,7 +40,7 @@ def publish(site: str, package: Path, *, token: str) -> None:
                 params={"RemoteBuild": "False"},  # The libraries are in the package.
                 headers=headers | {"Content-Type": "application/zip"},
                 data=file,
-                timeout=_PUBLISH_SECONDS,
+                timeout=(deadlines.CONNECT, deadlines.PUBLISH),
             )
 
     taken = _once_up(hand_over, deadline)
@@ -49,14 +49,17 @@ def publish(site: str, package: Path, *, token: str) -> None:
         raise FunctionError("Azure did not take the package", details=details)
     while True:
         answer = _once_up(
-            lambda: requests.get(f"{site}/api/deployments/latest", headers=headers, timeout=_PUBLISH_SECONDS), deadline
+            lambda: requests.get(
+                f"{site}/api/deployments/latest", headers=headers, timeout=(deadlines.CONNECT, deadlines.CALL)
+            ),
+            deadline,
         )
         answer.raise_for_status()
         deployment = answer.json()
         if deployment["complete"]:
             break
         if time.monotonic() > deadline:
-            raise FunctionError(f"Azure did not unpack the package within {_PUBLISH_SECONDS:.0f} s")
+            raise FunctionError(f"Azure did not unpack the package within {deadlines.PUBLISH:.0f} s")
         time.sleep(ASK_AGAIN_SECONDS)
     if deployment["status"] != _SUCCESS:
         raise FunctionError("Azure did not unpack the package", details=deployment["status_text"])
@@ -67,7 +70,7 @@ def _once_up(ask: Callable[[], requests.Response], deadline: float) -> requests.
     while True:
         try:
             answer = ask()
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             if time.monotonic() > deadline:
                 raise
         else:

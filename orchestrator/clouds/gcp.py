@@ -19,9 +19,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import deadlines
 from orchestrator.clouds import Remaining
 from orchestrator.clouds.csv_parts import count, join, mismatch
 from orchestrator.clouds.gcp_clients import GoogleClients, google_errors
+from orchestrator.clouds.gcp_leftovers import GoogleDataLeftovers
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.query import Query, Scalar
 from stacks.contracts import EXTRACT_PREFIX, DataInputs, DataOutputs
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from google.cloud import bigquery
 
 _RESULT_TABLE = "result"
-_JOB_SECONDS = 900.0
 _POLL_SECONDS = 0.25
 # "You can export up to 1 GB of logical data size to a single file":
 # https://cloud.google.com/bigquery/docs/exporting-data#export_limitations
@@ -84,6 +85,7 @@ class GoogleData:
         self._location = location
         self._names = names
         self._clients = GoogleClients(project=project, location=location)
+        self._leftovers = GoogleDataLeftovers(project, self._clients)
 
     def preflight(self) -> None:
         """Credentials are there, and both services know the project.
@@ -137,6 +139,12 @@ class GoogleData:
                 details=error.details,
                 resolution="correct the query, or the values under analysis.parameters.",
             ) from error
+        if job.statement_type != "SELECT":  # BigQuery's own reading, after that of query.py.
+            raise UsageError(
+                f"The query is a {job.statement_type} statement to BigQuery",
+                details="Only one SELECT may run, nothing that defines, changes or exports data.",
+                resolution="correct the query.",
+            )
         return DryRun(int(job.total_bytes_processed), len(job.referenced_tables))
 
     def program(self, outputs: "Future[DataOutputs]") -> Callable[[], None]:
@@ -151,7 +159,7 @@ class GoogleData:
 
         Raises:
             OrchestratorError: it failed (with BigQuery's reason), would be billed more than ``max_bytes_billed``,
-                took longer than 15 minutes, or ``cancelled`` was set.
+                took longer than ``deadlines.JOB``, or ``cancelled`` was set.
         """
         table = f"{self._project}.{dataset}.{_RESULT_TABLE}"
         config = self._query_config(
@@ -217,30 +225,12 @@ class GoogleData:
         return Extract(to, sha256, size, rows, columns)
 
     def remaining(self) -> list[Remaining]:
-        """Ask by the label ``run-id`` which datasets and buckets are left."""
-        with google_errors("Google Cloud did not say what is left of the run"):
-            datasets = self._clients.bigquery.list_datasets(
-                filter=f"labels.run-id:{self._names.run_id}", **self._clients.bigquery_limits
-            )
-            found = [Remaining("gcp", "bigquery dataset", dataset.full_dataset_id) for dataset in datasets]
-            buckets = self._clients.storage.list_buckets(**self._clients.storage_limits)
-            found += [
-                Remaining("gcp", "storage bucket", bucket.name)
-                for bucket in buckets
-                if bucket.labels.get("run-id") == self._names.run_id
-            ]
-        return found
+        """Datasets and buckets by label and by name, in the order of removal."""
+        return self._leftovers.find(self._names.run_id)
 
     def remove(self, left: Remaining) -> None:
-        """Remove a dataset or a bucket that ``remaining`` named, with all that is in it."""
-        with google_errors(f"Google Cloud did not remove {left.id}"):
-            if left.kind == "bigquery dataset":
-                dataset = left.id.replace(":", ".")
-                self._clients.bigquery.delete_dataset(
-                    dataset, delete_contents=True, not_found_ok=True, **self._clients.bigquery_limits
-                )
-            else:
-                self._clients.remove_bucket(left.id)
+        """If it is named as a run names it."""
+        self._leftovers.remove(left)
 
     # ---- jobs
 
@@ -270,7 +260,7 @@ class GoogleData:
 
     def _wait(self, job: Any, kind: str, cancelled: threading.Event) -> None:
         """Until the job is done; it is cancelled when the run stops or its time is up."""
-        deadline = time.monotonic() + _JOB_SECONDS
+        deadline = time.monotonic() + deadlines.JOB
         pause = 0.02
         while True:
             job.reload(**self._clients.bigquery_limits)
@@ -281,7 +271,7 @@ class GoogleData:
                 if cancelled.is_set():
                     raise OrchestratorError(f"The {kind} was cancelled: the run is stopping")
                 raise OrchestratorError(
-                    f"The {kind} was cancelled: it took longer than {_JOB_SECONDS:.0f} seconds",
+                    f"The {kind} was cancelled: it took longer than {deadlines.JOB:.0f} seconds",
                     details=f"job {job.job_id} in {self._location}",
                 )
             cancelled.wait(pause)

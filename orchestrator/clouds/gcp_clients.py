@@ -11,15 +11,13 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import deadlines
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-# One request, and a request with its retries.
-_CALL_SECONDS = 30.0
-_RETRY_SECONDS = 120.0
 
 
 class GoogleClients:
@@ -35,10 +33,10 @@ class GoogleClients:
         from google.cloud import bigquery  # noqa: PLC0415 - slow, see above
 
         # With a universe domain the client forgets BIGQUERY_EMULATOR_HOST, so that is handed over as well.
-        options = {"universe_domain": self._credentials.universe_domain}
+        options = {"universe_domain": self.credentials.universe_domain}
         if endpoint := os.environ.get("BIGQUERY_EMULATOR_HOST"):
             options["api_endpoint"] = endpoint
-        return bigquery.Client(self._project, self._credentials, location=self._location, client_options=options)
+        return bigquery.Client(self._project, self.credentials, location=self._location, client_options=options)
 
     @cached_property
     def storage(self) -> Any:
@@ -46,22 +44,25 @@ class GoogleClients:
         from google.cloud import storage  # type: ignore[attr-defined]  # noqa: PLC0415 - slow, see above
 
         # With STORAGE_EMULATOR_HOST the client would go without credentials, unless it is given them.
-        options = {"universe_domain": self._credentials.universe_domain}
-        return storage.Client(self._project, self._credentials, client_options=options)
+        options = {"universe_domain": self.credentials.universe_domain}
+        return storage.Client(self._project, self.credentials, client_options=options)
 
     @property
     def bigquery_limits(self) -> dict[str, Any]:
         """The deadline and retries of a call to BigQuery, as arguments."""
         from google.cloud.bigquery import DEFAULT_RETRY  # noqa: PLC0415 - slow, see above
 
-        return {"timeout": _CALL_SECONDS, "retry": DEFAULT_RETRY.with_timeout(_RETRY_SECONDS)}
+        return {"timeout": deadlines.CALL, "retry": DEFAULT_RETRY.with_timeout(deadlines.CALL_WITH_RETRIES)}
 
     @property
     def storage_limits(self) -> dict[str, Any]:
         """The deadline and retries of a call to Cloud Storage, as arguments."""
         from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]  # noqa: PLC0415
 
-        return {"timeout": _CALL_SECONDS, "retry": DEFAULT_RETRY.with_timeout(_RETRY_SECONDS)}
+        return {
+            "timeout": (deadlines.CONNECT, deadlines.CALL),
+            "retry": DEFAULT_RETRY.with_timeout(deadlines.CALL_WITH_RETRIES),
+        }
 
     def remove_bucket(self, name: str) -> None:
         """Delete a bucket with all that is in it; one that is gone already is fine."""
@@ -69,14 +70,15 @@ class GoogleClients:
 
         bucket = self.storage.bucket(name)
         try:
-            for blob in bucket.list_blobs(**self.storage_limits):
-                bucket.delete_blob(blob.name, **self.storage_limits)
+            blobs = list(bucket.list_blobs(**self.storage_limits))
+            bucket.delete_blobs(blobs, on_error=lambda _gone: None, **self.storage_limits)
             bucket.delete(**self.storage_limits)
         except NotFound:
             return
 
     @cached_property
-    def _credentials(self) -> Any:
+    def credentials(self) -> Any:
+        """Of the standard chain. Their own calls have the deadline of the request that needs them."""
         import google.auth  # noqa: PLC0415 - slow, see above
 
         return google.auth.default(scopes=[SCOPE])[0]

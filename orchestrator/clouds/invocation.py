@@ -7,14 +7,12 @@ from typing import Any
 
 import requests
 
+from orchestrator import deadlines
 from orchestrator.clouds import Answer
 from orchestrator.errors import OrchestratorError
 from orchestrator.package import Archive
 from stacks.contracts import ArchiveFile
 
-CONNECT_SECONDS = 10
-START_SECONDS = 30
-"""A cold start comes on top of the function's own timeout."""
 OK = 200
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ANSWER_FORM = '{"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27}'
@@ -34,7 +32,7 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> requests.Res
         return requests.get(
             url,
             headers={"Accept": "application/json", **headers},
-            timeout=(CONNECT_SECONDS, timeout + START_SECONDS),
+            timeout=(deadlines.CONNECT, timeout + deadlines.FUNCTION_START),
             allow_redirects=False,  # A key or a token is for this address alone.
         )
     except requests.RequestException as error:

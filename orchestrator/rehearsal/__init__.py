@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,15 +16,16 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from orchestrator.clouds import Environment
 from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.rehearsal.control import READY, Control
 from orchestrator.settings import AzureCompute, Settings
 
-READY = "environment.json"
-"""Written into the folder once the clouds answer."""
+STAY_SECONDS = 30 * 60
+"""How long a killed run's clouds stay, for ``recover``."""
 _READY_SECONDS = 60
+_END_SECONDS = 30
 _POLL_SECONDS = 0.02
 # The caller's own accounts, endpoints and proxies must not leak into a rehearsal: nothing leaves the machine.
 _STEERS = re.compile(
@@ -44,6 +44,21 @@ def clouds(folder: Path, settings: Settings) -> Iterator[Environment]:
     unpacked functions, ``log``. With ``Environment.leave_standing`` set they outlive the block, so that what remains
     in them can still be found and removed.
     """
+    with started(folder, settings, stay_seconds=STAY_SECONDS) as process:
+        environment = environment_of(folder)
+        try:
+            yield environment
+        finally:
+            if not environment.leave_standing:
+                end(process)
+
+
+@contextmanager
+def started(folder: Path, settings: Settings, *, stay_seconds: float) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start the clouds' process and wait until they answer; it is let go of at the end of the block, not ended.
+
+    When this process is gone, they stay for ``stay_seconds``.
+    """
     missing = [name for name in ("duckdb", "moto", "flask") if find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -51,10 +66,9 @@ def clouds(folder: Path, settings: Settings) -> Iterator[Environment]:
             details=f"missing: {', '.join(missing)}",
             resolution="run `make run` once, or install the extra: pip install -e '.[rehearsal]'",
         )
-    subscription = settings.compute.subscription if isinstance(settings.compute, AzureCompute) else None
-    wanted = {"project": settings.data.project, "tables": settings.rehearsal.tables, "subscription": subscription}
+    arguments = (str(folder), json.dumps(wanted(settings)), str(stay_seconds))
     # -P: a json.py in the working directory is not ours. The directory itself counts: tables may be relative to it.
-    command = [sys.executable, "-P", "-m", "orchestrator.rehearsal", str(folder), json.dumps(wanted)]
+    command = [sys.executable, "-P", "-m", "orchestrator.rehearsal", *arguments]
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -67,17 +81,32 @@ def clouds(folder: Path, settings: Settings) -> Iterator[Environment]:
             | _FIXED
             | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
-    environment = None
+    ready = False
     try:
-        said = _wait_until_ready(process, folder / READY, log)
-        environment = _environment(said)
-        yield environment
+        _wait_until_ready(process, folder / READY, log)
+        ready = True
+        yield process
     finally:
-        if environment is None or not environment.leave_standing:
-            process.terminate()
-            process.wait()
+        if not ready:
+            end(process)
         if process.stdin:
             process.stdin.close()
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End the clouds, and all that is in them."""
+    process.terminate()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def wanted(settings: Settings) -> dict[str, str | None]:
+    """What the clouds must be told: the project, the tables and the subscription that they are to have."""
+    subscription = settings.compute.subscription if isinstance(settings.compute, AzureCompute) else None
+    return {"project": settings.data.project, "tables": settings.rehearsal.tables, "subscription": subscription}
 
 
 @contextmanager
@@ -86,26 +115,32 @@ def standing(folder: Path) -> Iterator[Environment | None]:
 
     They end with the block, unless ``Environment.leave_standing`` is set.
     """
-    said = json.loads((folder / READY).read_text()) if (folder / READY).exists() else None
-    if said is None or not _answers(said["variables"]["AWS_ENDPOINT_URL"]):
+    if not stand(folder):
         yield None
         return
-    environment = _environment(said)
+    environment, pid = environment_of(folder), announced(folder)["pid"]
     try:
         yield environment
     finally:
         if not environment.leave_standing:
             with suppress(ProcessLookupError):
-                os.kill(said["pid"], signal.SIGTERM)
+                os.kill(pid, signal.SIGTERM)
 
 
-def _answers(url: str) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", urlsplit(url).port)) == 0
+def stand(folder: Path) -> bool:
+    """Whether clouds answer there."""
+    return (folder / READY).exists() and Control.of(folder).answers()
 
 
-def _environment(said: dict[str, Any]) -> Environment:
+def announced(folder: Path) -> dict[str, Any]:
+    """What the clouds there said of themselves."""
+    said: dict[str, Any] = json.loads((folder / READY).read_text())
+    return said
+
+
+def environment_of(folder: Path) -> Environment:
+    """What leads to the clouds there."""
+    said = announced(folder)
     return Environment(
         variables=dict.fromkeys(filter(_STEERS.match, os.environ)) | _FIXED | said["variables"],
         data_source=f"{said['data_source']}, in rehearsal",
@@ -113,21 +148,19 @@ def _environment(said: dict[str, Any]) -> Environment:
     )
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> dict[str, Any]:
+def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while not ready.exists():
         if process.poll() is not None:
-            raise UsageError("The stand-in clouds did not start", details=_last_words(log))
+            raise UsageError("The stand-in clouds did not start", details=last_words(log))
         if time.monotonic() > deadline:
             raise OrchestratorError(
                 f"The stand-in clouds were not ready within {_READY_SECONDS} s",
-                details=_last_words(log),
+                details=last_words(log),
                 resolution=f"their log is {log}.",
             )
         time.sleep(_POLL_SECONDS)
-    said: dict[str, Any] = json.loads(ready.read_text())
-    return said
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
     return "\n".join(log.read_text("utf-8", "replace").strip().splitlines()[-20:])

@@ -1,10 +1,10 @@
-"""The rehearsal's clouds as a process of their own: ``python -m orchestrator.rehearsal FOLDER WANTED``.
+"""The rehearsal's clouds as a process of their own: ``python -m orchestrator.rehearsal FOLDER WANTED SECONDS``.
 
 ``WANTED`` is JSON: ``project``, ``tables`` (or null: the synthetic sample), ``subscription`` (or null: any).
 
-It writes ``FOLDER/environment.json`` when it is ready, and ends at SIGTERM. Its standard input is a pipe that the run
-holds open: when that closes without a SIGTERM the run was killed, and the clouds stay up for a while, as real ones
-would, for a recovery to find what was left in them.
+It writes ``FOLDER/environment.json`` when it is ready, and ends at SIGTERM. Its standard input is a pipe that whoever
+started it holds open: when that closes without a SIGTERM the run was killed, and the clouds stay up for so many
+``SECONDS``, as real ones would, for a recovery to find what was left in them.
 """
 
 import asyncio
@@ -13,44 +13,71 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.rehearsal import READY
 from orchestrator.rehearsal.aws import provider as aws_provider
 from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.rehearsal.aws.function_url import FunctionHost
 from orchestrator.rehearsal.azure import provider as azure_provider
 from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.census import census
+from orchestrator.rehearsal.control import READY
+from orchestrator.rehearsal.control_server import ControlServer
+from orchestrator.rehearsal.faults import Faults
+from orchestrator.rehearsal.faulty_calls import everybody, faulty, is_account, is_signed_with
+from orchestrator.rehearsal.faulty_plugins import FaultyPlugin
 from orchestrator.rehearsal.gcp import provider as gcp_provider
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
 from orchestrator.rehearsal.gcp.projects import caller_of
 from orchestrator.rehearsal.gcp.sample import PublicTables
-from orchestrator.rehearsal.provider_server import serve
 
-_IDLE_SECONDS = 30 * 60
+_PLUGINS = {"aws": "aws", "azure": "azure-native", "gcp": "gcp"}
+"""What the engine calls each cloud's plugin."""
 
 
-async def main(folder: Path, *, project: str, tables: str | None, subscription: str | None) -> None:
-    """Serve until SIGTERM, or for half an hour after the run is gone."""
-    public = PublicTables.from_source(tables)
-    amazon, identity = Amazon(), Identity()
-    metadata = MetadataServer(identity, caller_of(project))
-    google = GoogleCloud(public, project=project, identity=identity, folder=folder / "cloud-run")
+async def main(
+    folder: Path, stay_seconds: float, *, project: str, tables: str | None, subscription: str | None
+) -> None:
+    """Serve until SIGTERM, or for ``stay_seconds`` after the run is gone."""
+    public, faults = PublicTables.from_source(tables), Faults()
+    of_aws = faulty(faults, "aws", lambda headers: is_signed_with(amazon.caller.key_id, headers))
+    amazon = Amazon(of_aws)
+    functions = FunctionHost(amazon, folder / "functions", of_aws)
+    identity, caller = Identity(), caller_of(project)
+    metadata = MetadataServer(identity, caller, faulty(faults, "gcp", everybody))
+    of_google = faulty(faults, "gcp", lambda headers: is_account(caller.email, headers))
+    google = GoogleCloud(public, project=project, identity=identity, folder=folder / "cloud-run", around=of_google)
     (folder / "gcloud").mkdir()
-    functions = FunctionHost(amazon, folder / "functions")
-    azure = AzureCloud(folder / "azure", subscription)
-    aws_server, aws_port = await serve(aws_provider.provider(amazon, functions))
-    gcp_server, gcp_port = await serve(gcp_provider.provider(google))
-    azure_server, azure_port = await serve(azure_provider.provider(azure))
+    azure = AzureCloud(folder / "azure", subscription, faulty(faults, "azure", everybody))
+    plugins = {
+        "aws": await FaultyPlugin.start("aws", lambda: aws_provider.provider(amazon, functions), faults),
+        "azure": await FaultyPlugin.start("azure", lambda: azure_provider.provider(azure), faults),
+        "gcp": await FaultyPlugin.start("gcp", lambda: gcp_provider.provider(google), faults),
+    }
+    control = ControlServer(
+        faults,
+        census=partial(census, amazon, functions, google, azure),
+        kill_plugin={cloud: plugin.kill for cloud, plugin in plugins.items()},
+    )
     _announce(
         folder,
         {
             "pid": os.getpid(),
             "data_source": public.label,
+            "wanted": {
+                "project": project,
+                "tables": tables and str(Path(tables).absolute()),
+                "subscription": azure.subscription.id,
+            },
+            "control": control.url,
+            "control_token": control.token,
             "variables": {
-                "PULUMI_DEBUG_PROVIDERS": f"aws:{aws_port},azure-native:{azure_port},gcp:{gcp_port}",
+                "PULUMI_DEBUG_PROVIDERS": ",".join(
+                    f"{_PLUGINS[cloud]}:{plugin.port}" for cloud, plugin in plugins.items()
+                ),
                 "AWS_ENDPOINT_URL": amazon.endpoint,
                 "AWS_ACCESS_KEY_ID": amazon.caller.key_id,
                 "AWS_SECRET_ACCESS_KEY": amazon.caller.secret,
@@ -70,8 +97,10 @@ async def main(folder: Path, *, project: str, tables: str | None, subscription: 
     await asyncio.wait({asyncio.create_task(told.wait()), watch}, return_when=asyncio.FIRST_COMPLETED)
     if not told.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(told.wait(), _IDLE_SECONDS)
-    await asyncio.gather(aws_server.stop(0), azure_server.stop(0), gcp_server.stop(0))
+            await asyncio.wait_for(told.wait(), stay_seconds)
+    control.close()
+    faults.lift()
+    await asyncio.gather(*(plugin.stop() for plugin in plugins.values()))
     functions.stop()
     azure.stop()
     google.stop()
@@ -96,7 +125,7 @@ def _announce(folder: Path, environment: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(Path(sys.argv[1]), **json.loads(sys.argv[2])))
+        asyncio.run(main(Path(sys.argv[1]), float(sys.argv[3]), **json.loads(sys.argv[2])))
     except OrchestratorError as error:
         # For the run to show: it reads our standard error when we end before we are ready.
         sys.exit(str(error))

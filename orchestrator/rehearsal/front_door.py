@@ -12,6 +12,15 @@ POLL_SECONDS = 0.05
 """How often a listener looks whether it is to stop: each destroy waits for it."""
 
 
+Around = Callable[[type[http.server.BaseHTTPRequestHandler]], type[http.server.BaseHTTPRequestHandler]]
+"""What stands in front of a server's own handler of requests: it makes another one of it."""
+
+
+def as_it_is(handler: type[http.server.BaseHTTPRequestHandler]) -> type[http.server.BaseHTTPRequestHandler]:
+    """Nothing in front of it."""
+    return handler
+
+
 @dataclass(frozen=True)
 class Request:
     """A request as it came in; ``headers`` has lower-case names, ``caller`` is an IP address."""
@@ -36,9 +45,11 @@ class Answer:
 class Listener:
     """Listens on a free loopback port until it is closed, over TLS if there is a context for it."""
 
-    def __init__(self, answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None, *, around: Around = as_it_is
+    ) -> None:
         scheme = "https" if tls else "http"
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(answer, scheme))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), around(_handler(answer, scheme)))
         if tls:
             # The handshake is left to the request's own thread: a caller that never finishes it must not block others.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)

@@ -100,16 +100,14 @@ def _archives_by_path(value: Any) -> None:
             _archives_by_path(item.struct_value if item.HasField("struct_value") else item.list_value)
 
 
-def _half_made(error: HalfMadeError) -> grpc.Status:
-    """The error with the resource that is there nevertheless."""
-    made = provider_pb2.ErrorResourceInitFailed(
-        id=error.resource_id, properties=to_struct(error.outputs), reasons=[str(error)]
-    )
-    details = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
+def half_made_status(reason: str, resource_id: str, properties: struct_pb2.Struct) -> grpc.Status:
+    """An error with the resource that is there nevertheless."""
+    made = provider_pb2.ErrorResourceInitFailed(id=resource_id, properties=properties, reasons=[reason])
+    details = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason)
     details.details.add().Pack(made)
     status = grpc.Status()
     status.code = grpc.StatusCode.UNKNOWN
-    status.details = str(error)
+    status.details = reason
     status.trailing_metadata = (("grpc-status-details-bin", details.SerializeToString()),)
     return status
 
@@ -124,7 +122,7 @@ def _clearly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
         try:
             return await method(self, request, context)
         except HalfMadeError as error:
-            await context.abort_with_status(_half_made(error))
+            await context.abort_with_status(half_made_status(str(error), error.resource_id, to_struct(error.outputs)))
         except RefusedError as refusal:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(refusal))
 
@@ -146,10 +144,15 @@ for _name in (
     setattr(_Servicer, _name, _unimplemented(_name))
 
 
-async def serve(provider: Provider) -> tuple[grpc.aio.Server, int]:
-    """Start a server for the provider on a free loopback port; (server, port)."""
+def servicer(provider: Provider) -> ProviderServicer:
+    """What answers the engine for the provider."""
+    return _Servicer([], _VERSION, provider, "")
+
+
+async def serve(servicer: Any, port: int = 0) -> tuple[grpc.aio.Server, int]:
+    """Start a server on that loopback port, or on a free one; (server, port)."""
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", 400 * 1024 * 1024)])
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(_Servicer([], _VERSION, provider, ""), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     return server, port

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from orchestrator.rehearsal.front_door import POLL_SECONDS
+from orchestrator.rehearsal.front_door import POLL_SECONDS, Around, as_it_is
 
 _LIFETIME = timedelta(days=1)
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -40,9 +40,9 @@ class Tls:
     authority: Path
     server: ssl.SSLContext
 
-    def serve(self, application: Any) -> BaseWSGIServer:
+    def serve(self, application: Any, around: Around = as_it_is) -> BaseWSGIServer:
         """Serve a WSGI application on a free port of 127.0.0.1, until it is told to shut down and close."""
-        server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
+        server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=around(_Silent))
         # Werkzeug would do each handshake in the accepting thread, where one caller could block all others.
         server.ssl_context = self.server
         server.socket = self.server.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

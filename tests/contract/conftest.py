@@ -16,6 +16,9 @@ from tests.contract import side_by_side
 from tests.contract.aws.aws_runtimes import aws_runtime, start_function
 from tests.contract.azure.blob_stores import azurite_reader, blob_cloud, our_reader, reader
 
+# What the shipped configs make is made once.
+from tests.contract.engine.shipped_configs import live, recorder, rehearsed
+
 # All three clouds behind one engine.
 from tests.contract.engine.three_clouds import engine, name, ports, three
 from tests.contract.google.google_sides import google, google_side
@@ -63,6 +66,7 @@ __all__ = [
     "google",
     "google_side",
     "in_force",
+    "live",
     "make_bucket",
     "make_function",
     "make_service",
@@ -76,7 +80,9 @@ __all__ = [
     "provide_azure",
     "provide_google",
     "reader",
+    "recorder",
     "refused",
+    "rehearsed",
     "serve_provider",
     "session_folder",
     "start_azure",

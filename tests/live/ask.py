@@ -65,7 +65,7 @@ def _google_by_name(data: GoogleData, names: Names) -> Iterator[str]:
 
 
 def _by_name(compute: ComputeCloud, names: Names) -> Iterator[str]:
-    """What ``remaining`` itself finds by tag or label only."""
+    """By name alone, and asked in another way than ``remaining`` asks."""
     match compute:
         case Aws():
             return _aws_by_name(compute, names)
@@ -74,7 +74,7 @@ def _by_name(compute: ComputeCloud, names: Names) -> Iterator[str]:
             return (f"azure resource group: {group.id}" for group in groups if str(group.name).startswith(names.prefix))
         case GoogleCompute():
             path = f"projects/{compute._project}/locations/{compute._settings.region}/services"
-            found = [str(service["name"]) for service in compute._pages("run", path, "services")]
+            found = [str(service["name"]) for service in compute._rest.pages("run", path, "services")]
             return (f"gcp cloud run service: {name}" for name in found if name.startswith(f"{path}/{names.prefix}"))
     raise NotImplementedError(compute)
 

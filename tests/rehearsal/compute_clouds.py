@@ -128,7 +128,7 @@ class ComputeClouds:
             data=self.data,
             ask=ask,
             tags=tags,
-            resources=["data", "extract", "function", "libraries", "logs", "permissions", "role", "url"],
+            resources=["data", "extract", "function", "fuse", "libraries", "logs", "permissions", "role", "url"],
             kinds=["iam role", "lambda function", "lambda layer", "logs log-group", "s3 bucket"],
             tagged=3,  # Bucket, log group, function: a role is found by its path, a layer by its name.
             last_without_extract="url",
@@ -153,8 +153,8 @@ class ComputeClouds:
                 dict(resource.tags or {}) for resource in arm.resources.list()
             ]
 
-        published = ["account", "app", "data", "extract", "group", "packages", "plan"]
-        mounted = ["account", "app", "data", "extract", "group", "package", "plan"]
+        published = ["account", "app", "data", "extract", "fuse", "group", "packages", "plan"]
+        mounted = ["account", "app", "data", "extract", "fuse", "group", "package", "plan"]
         return Case(
             cloud=cloud,
             package=self.pack(azure.LAYOUT),

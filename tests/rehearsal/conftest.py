@@ -25,7 +25,8 @@ from pulumi.provider.experimental.provider import Provider
 
 from orchestrator import package, pulumi_cli
 from orchestrator.clouds import Environment, aws
-from orchestrator.engine import Backend, Stack, StackError, StackEvent
+from orchestrator.engine import Stack, StackError, StackEvent
+from orchestrator.engine_command import Backend
 from orchestrator.home import Home
 from orchestrator.package import Layout, Package, Target
 from orchestrator.pulumi_cli import Cli
@@ -39,10 +40,11 @@ from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
 from orchestrator.rehearsal.gcp.projects import caller_of
 from orchestrator.rehearsal.gcp.sample import PublicTables
-from orchestrator.rehearsal.provider_server import serve
+from orchestrator.rehearsal.provider_server import serve, servicer
 from orchestrator.stop import Stop
 from stacks.naming import Names, new_run_id
 from tests.rehearsal.compute_clouds import ComputeClouds, Data
+from tests.rehearsal.machine import Machine
 
 # Pulumi's provider SDK and Google's grpc_status both register the protocol buffer google.rpc.Status, and one process
 # takes only one. Our Google clients speak REST: google.api_core does without grpc_status, and warns once.
@@ -114,7 +116,7 @@ def serve_provider() -> Iterator[Callable[[Provider], int]]:
     servers = []
 
     def start(provider: Provider) -> int:
-        server, port = asyncio.run_coroutine_threadsafe(serve(provider), loop).result()
+        server, port = asyncio.run_coroutine_threadsafe(serve(servicer(provider)), loop).result()
         servers.append(server)
         return port
 
@@ -207,6 +209,19 @@ def refused(new_stack: Callable[[], Stack]) -> Callable[[Callable[[], None]], st
         return raised.value.details
 
     return try_to
+
+
+# ---- the program, as a user starts it
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def machine(cli: Cli, home: Path, tmp_path: Path) -> Machine:
+    return Machine(cli, home, tmp_path)
 
 
 # ---- Google Cloud: each test its own

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -140,6 +141,24 @@ def test_a_role_does_what_its_policy_says(
         "read, write and list objects, not POST / of iam"
     )
     assert amazon.client("s3", REGION).get_object(Bucket=bucket, Key="extract.csv")["Body"].read() == b"extract.csv"
+
+
+def test_a_role_reads_until_the_time_that_its_policy_says(
+    client: Callable[..., Any], session: AccessKey, amazon: Amazon, names: Names
+) -> None:
+    s3, iam, bucket = client("s3", session), amazon.client("iam", REGION), f"{names.prefix}-data"
+
+    def read_until(end: timedelta) -> None:
+        until = {"DateLessThan": {"aws:CurrentTime": f"{datetime.now(UTC) + end:%Y-%m-%dT%H:%M:%SZ}"}}
+        read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", "Condition": until}
+        iam.put_role_policy(RoleName=names.prefix, PolicyName="read", PolicyDocument=_policy(read))
+
+    read_until(timedelta(hours=1))
+    assert s3.get_object(Bucket=bucket, Key="extract.csv")["Body"].read() == b"extract.csv"
+    read_until(timedelta(hours=-1))
+    assert refusal(s3.get_object, Bucket=bucket, Key="extract.csv") == (
+        denied(names, "GetObject", "s3:GetObject", "/extract.csv")
+    )
 
 
 def test_a_role_session_needs_its_token(client: Callable[..., Any], session: AccessKey, names: Names) -> None:

@@ -134,6 +134,21 @@ def test_a_role_that_lambda_may_not_assume(
     assert amazon.client("lambda", "us-east-1").list_functions()["Functions"] == []
 
 
+def test_a_policy_with_a_condition_that_cannot_be_judged(refused: Callable[[Program], str | None]) -> None:
+    condition = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", "Condition": condition}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    said = refused(lambda: _role_policy(policy, options()))
+    assert said == (
+        f"permissions: policy: not supported in rehearsal: condition {json.dumps(condition)}; one DateLessThan of "
+        "aws:CurrentTime is known"
+    )
+
+
+def _role_policy(policy: str, opts: pulumi.ResourceOptions) -> None:
+    aws.iam.RolePolicy("permissions", name="read", role="nobody", policy=policy, opts=opts)
+
+
 def test_no_code(refused: Callable[[Program], str | None]) -> None:
     said = refused(lambda: _layer(options(), s3_bucket="hop-no-key"))
     assert said == "libraries: either the code or its place in S3 (bucket and key) must be given"
@@ -158,6 +173,14 @@ def _everything(archive: Path, names: Names) -> Program:
     def program() -> None:
         opts = options("eu-west-1", **names.tags)
         bucket = aws.s3.Bucket("data", bucket=f"{names.prefix}-data", opts=opts)
+        rule: aws.s3.BucketLifecycleConfigurationRuleArgsDict = {
+            "id": "soon",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "expiration": {"days": 1},
+            "abort_incomplete_multipart_upload": {"days_after_initiation": 2},
+        }
+        aws.s3.BucketLifecycleConfiguration("fuse", bucket=bucket.bucket, rules=[rule], opts=opts)
         upload = aws.s3.BucketObjectv2(
             "upload", bucket=bucket.bucket, key="layer.zip", source=pulumi.FileAsset(str(archive)), opts=opts
         )
@@ -192,6 +215,7 @@ CREATED = [
     "aws:lambda/functionUrl:FunctionUrl",
     "aws:lambda/layerVersion:LayerVersion",
     "aws:s3/bucket:Bucket",
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketObjectv2:BucketObjectv2",
 ]
 
@@ -227,6 +251,15 @@ def test_one_of_each_with_tags_in_another_region(
     }
     s3 = amazon.client("s3", "eu-west-1")
     assert s3.get_bucket_location(Bucket=f"{names.prefix}-data")["LocationConstraint"] == "eu-west-1"
+    assert s3.get_bucket_lifecycle_configuration(Bucket=f"{names.prefix}-data")["Rules"] == [
+        {
+            "ID": "soon",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "Expiration": {"Days": 1},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+        }
+    ]
     tagging = amazon.client("resourcegroupstaggingapi", "eu-west-1")
     tagged = tagging.get_resources(TagFilters=[{"Key": "run-id", "Values": [names.run_id]}])["ResourceTagMappingList"]
     assert {entry["ResourceARN"]: _tags(entry["Tags"]) for entry in tagged} == {

@@ -144,6 +144,25 @@ def test_a_refresh_forgets_what_is_gone_and_a_preview_makes_nothing(
             minimum_tls_version=storage.MinimumTlsVersion.TLS1_2,
             opts=opts,
         )
+        deletion = storage.ManagementPolicyBaseBlobArgs(
+            delete=storage.DateAfterModificationArgs(days_after_modification_greater_than=1)
+        )
+        rule = storage.ManagementPolicyRuleArgs(
+            name="soon",
+            type=storage.RuleType.LIFECYCLE,
+            definition=storage.ManagementPolicyDefinitionArgs(
+                filters=storage.ManagementPolicyFilterArgs(blob_types=["blockBlob"]),
+                actions=storage.ManagementPolicyActionArgs(base_blob=deletion),
+            ),
+        )
+        storage.ManagementPolicy(
+            "fuse",
+            management_policy_name="default",
+            account_name=account.name,
+            resource_group_name=group.name,
+            policy=storage.ManagementPolicySchemaArgs(rules=[rule]),
+            opts=opts,
+        )
         keys = storage.list_storage_account_keys_output(
             account_name=account.name,
             resource_group_name=group.name,
@@ -152,7 +171,7 @@ def test_a_refresh_forgets_what_is_gone_and_a_preview_makes_nothing(
         pulumi.export("key", pulumi.Output.secret(keys.keys[0].value))
         pulumi.export("endpoint", account.primary_endpoints.blob)
 
-    assert new_stack()._open(program).preview().change_summary == {"create": 4}
+    assert new_stack()._open(program).preview().change_summary == {"create": 5}
     assert azure.subscription.groups(None) == []
     stack, _ = up(program)
     engine = stack._open(program, select=True)
@@ -169,10 +188,22 @@ def test_a_refresh_forgets_what_is_gone_and_a_preview_makes_nothing(
         if event.summary_event is not None:
             changes.append(event.summary_event.resource_changes)
 
+    assert azure.storage.policy("mine", "hopmine") == [
+        {
+            "name": "soon",
+            "type": "Lifecycle",
+            "definition": {
+                "filters": {"blobTypes": ["blockBlob"]},
+                "actions": {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 1}}},
+            },
+        }
+    ]
+    engine.refresh(on_event=seen)
+    azure.storage.delete_policy("mine", "hopmine")
     engine.refresh(on_event=seen)
     azure.storage.delete_account("mine", "hopmine")
     engine.refresh(on_event=seen)
-    assert changes == [{"same": 4}, {"delete": 1, "same": 3}]
+    assert changes == [{"same": 5}, {"delete": 1, "same": 4}, {"delete": 1, "same": 3}]
     stack.destroy(lambda _: None)
     assert azure.subscription.groups(None) == []
 
@@ -184,6 +215,12 @@ ACCOUNT_INPUTS = {
     "sku": {"name": "Standard_LRS"},
     "enableHttpsTrafficOnly": True,
     "minimumTlsVersion": "TLS1_2",
+}
+POLICY_INPUTS = {
+    "managementPolicyName": "default",
+    "accountName": ACCOUNT,
+    "resourceGroupName": GROUP,
+    "policy": {"rules": [{"name": "fuse", "type": "Lifecycle", "definition": {"actions": {}}}]},
 }
 CONTAINER_INPUTS = {"containerName": "more", "accountName": ACCOUNT, "resourceGroupName": GROUP, "publicAccess": "None"}
 BLOB_INPUTS = {
@@ -237,6 +274,21 @@ APP_INPUTS = {
             ACCOUNT_INPUTS,
             {"accountName": None},
             "accountName is missing: the rehearsal makes up no name for a storage account",
+        ),
+        (
+            "storage:ManagementPolicy",
+            POLICY_INPUTS,
+            {"managementPolicyName": None},
+            "managementPolicyName must be default: an account has one policy, of that name",
+        ),
+        (
+            "storage:ManagementPolicy",
+            POLICY_INPUTS,
+            {},
+            (
+                'Status=400 Code="InvalidRequestPropertyValue" Message="The value \'\' is not allowed for property '
+                'policy.rules.definition.filters.blobTypes."'
+            ),
         ),
         (
             "storage:BlobContainer",

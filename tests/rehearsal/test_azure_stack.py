@@ -130,6 +130,17 @@ def test_from_nothing_to_a_chart_to_nothing(
             "Microsoft.Web/sites",
         ]
         _least_privilege(azure, names, plan)
+        assert azure.storage.policy(names.prefix, names.account) == [
+            {
+                "name": "fuse",
+                "type": "Lifecycle",
+                "enabled": True,
+                "definition": {
+                    "filters": {"blobTypes": ["blockBlob"]},
+                    "actions": {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 1}}},
+                },
+            }
+        ]
         (worker,) = (
             process for process in psutil.Process().children() if "azure/bootstrap.py" in " ".join(process.cmdline())
         )
@@ -185,6 +196,7 @@ def test_only_the_group_is_deleted_by_name(
         (azure.web, "delete_app"),
         (azure.web, "delete_plan"),
         (azure.storage, "delete_account"),
+        (azure.storage, "delete_policy"),
         (azure.storage, "delete_container"),
     ):
         monkeypatch.delattr(type(service), method)

@@ -9,6 +9,7 @@ from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 from google.cloud import bigquery
 
 from orchestrator.clouds.gcp_clients import GoogleClients
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.rest import CloudError
 
@@ -107,14 +108,22 @@ def test_a_destination_with_rows_is_not_overwritten(client: bigquery.Client) -> 
     assert [row.n for row in client.query("SELECT n FROM ours.result").result()] == [1]
 
 
-def test_a_table_goes_when_its_time_is_up(
-    client: bigquery.Client, google: GoogleCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_goes_when_its_time_is_up(client: bigquery.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.query("SELECT 1 AS n", bigquery.QueryJobConfig(destination=f"{PROJECT}.ours.result")).result()
-    expires = int(google.bigquery.get_table(PROJECT, "ours", "result")["expirationTime"])
-    monkeypatch.setattr("orchestrator.rehearsal.gcp.bigquery.now_ms", lambda: expires)
+    expires = client.get_table("ours.result").expires
+    assert expires is not None
+    monkeypatch.setattr(clock, "seconds", lambda: expires.timestamp() - 0.001)
+    assert [listed.table_id for listed in client.list_tables("ours")] == ["result"]
+    monkeypatch.setattr(clock, "seconds", expires.timestamp)
+    assert list(client.list_tables("ours")) == []
     with pytest.raises(NotFound, match=r"Not found: Table rehearsal-project:ours\.result"):
         client.get_table("ours.result")
+    assert error_of(client.query("SELECT n FROM ours.result")) == {
+        "reason": "notFound", "message": f"Not found: Table {PROJECT}:ours.result was not found in location US"
+    }  # fmt: skip
+    # The dataset has no end of its own, and takes a new result.
+    assert [dataset.dataset_id for dataset in client.list_datasets()] == ["ours"]
+    client.query("SELECT 2 AS n", bigquery.QueryJobConfig(destination=f"{PROJECT}.ours.result")).result()
 
 
 def test_a_dry_run_counts_the_columns_read_and_runs_nothing(client: bigquery.Client, google: GoogleCloud) -> None:

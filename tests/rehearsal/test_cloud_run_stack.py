@@ -118,6 +118,11 @@ def _reads_the_extract_alone(google: GoogleCloud, inputs: GcpComputeInputs) -> N
     }
     assert list(may_get.values()) == [True, False, False]
     assert not google.storage.allows(email, "storage.objects.list", f"{name}-data", None)
+    (binding,) = google.storage.policy(f"{name}-data")
+    assert binding.expression == (
+        f'resource.name.startsWith("projects/_/buckets/{name}-data/objects/extract")'
+        f' && request.time < timestamp("{inputs.names.expires:%Y-%m-%dT%H:%M:%SZ}")'
+    )
 
 
 WATCHED = """

@@ -1,10 +1,12 @@
 """Buckets' IAM policies: what Cloud Storage takes, and what a binding allows."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
 from orchestrator.rehearsal.gcp.rest import CloudError
@@ -13,6 +15,7 @@ READER = "hop-reader@rehearsal-project.iam.gserviceaccount.com"
 MEMBER = f"serviceAccount:{READER}"
 VIEWER = "roles/storage.objectViewer"
 GET, LIST = "storage.objects.get", "storage.objects.list"
+ONE = 'resource.name == "projects/_/buckets/hop-data/objects/a"'
 MakeBucket = Callable[..., dict[str, Any]]
 Call = Callable[..., tuple[int, Any, Any]]
 
@@ -56,6 +59,23 @@ def test_a_condition_is_on_the_objects_name(google: GoogleCloud, expression: str
     assert [name for name in names if google.storage.allows(READER, GET, "hop-data", name)] == allowed
     # Listing is asked of the bucket, whose name is another.
     assert not google.storage.allows(READER, LIST, "hop-data", None)
+
+
+def test_a_condition_ends(google: GoogleCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = datetime(2027, 1, 1, tzinfo=UTC)
+    expression = f'{ONE} && request.time < timestamp("2027-01-01T00:00:00Z")'
+    google.storage.grant("hop-data", Binding(VIEWER, MEMBER, "until", expression))
+    for now, allowed in ((ends - timedelta(microseconds=1), True), (ends, False)):
+        monkeypatch.setattr(clock, "now", lambda now=now: now)
+        assert google.storage.allows(READER, GET, "hop-data", "a") is allowed
+        assert not google.storage.allows(READER, GET, "hop-data", "b")
+
+
+def test_a_condition_ends_at_a_time(google: GoogleCloud) -> None:
+    expression = f'{ONE} && request.time < timestamp("2027-13-01T00:00:00Z")'
+    assert refused(lambda: google.storage.grant("hop-data", Binding(VIEWER, MEMBER, "until", expression))) == (
+        400, "invalid", f"Invalid timestamp in the condition {expression}"
+    )  # fmt: skip
 
 
 def test_a_policy_as_the_api_gives_it(google: GoogleCloud, call_google: Call) -> None:
@@ -107,13 +127,19 @@ def test_nobody_makes_an_enforced_bucket_public(google: GoogleCloud, make_bucket
         *(
             (
                 Binding(VIEWER, MEMBER, "one", expression),
-                f'condition {expression}; resource.name.startsWith("...") and resource.name == "..." are known',
+                (
+                    f'condition {expression}; resource.name.startsWith("...") and resource.name == "..." are known, '
+                    'alone or with && request.time < timestamp("...Z")'
+                ),
             )
             for expression in (
                 'resource.name.endsWith("projects/_/buckets/hop-data/objects/a")',
                 'resource.name == "projects/_/buckets/hop-data/objects/a" || true',
                 'resource.name=="projects/_/buckets/hop-data/objects/a"',
                 'request.time < timestamp("2027-01-01T00:00:00Z")',
+                f'{ONE} && request.time > timestamp("2027-01-01T00:00:00Z")',
+                f'{ONE} && request.time < timestamp("2027-01-01")',
+                f'{ONE} && request.time < timestamp("2027-01-01T00:00:00Z") && true',
                 "true",
             )
         ),

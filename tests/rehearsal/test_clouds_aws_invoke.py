@@ -3,7 +3,7 @@
 import base64
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,19 +30,14 @@ def cloud(in_force: None, names: Names) -> Aws:  # noqa: ARG001 - boto3 reads th
 
 
 @pytest.fixture
-def made(functions: FunctionHost, make_function: Callable[..., str]) -> Iterator[Callable[..., ComputeOutputs]]:
-    """Makes a function with a URL; arguments are ``make_function``'s."""
-    opened = []
+def made(functions: FunctionHost, make_function: Callable[..., str]) -> Callable[..., ComputeOutputs]:
+    """Makes a function with a URL; arguments are ``make_function``'s, whose end closes it."""
 
     def make(code: str, **settings: Any) -> ComputeOutputs:
         name = make_function(code, **settings)
-        opened.append(name)
         return ComputeOutputs(name, functions.open_url(REGION, name))
 
-    yield make
-    for name in opened:
-        functions.close_url(REGION, name)
-        functions.forget(REGION, name)
+    return make
 
 
 def answering(value: Any) -> str:
@@ -189,8 +184,8 @@ def test_what_is_left_is_found_by_tag_by_path_and_by_name(cloud: Aws, amazon: Am
     logs.create_log_group(logGroupName=f"/aws/lambda/{names.prefix}")
     assert cloud.remaining() == [
         Remaining("aws", "iam role", f"arn:aws:iam::123456789012:role{path}any-role"),
-        Remaining("aws", "logs log-group", f"arn:aws:logs:{REGION}:123456789012:log-group:/aws/lambda/{names.prefix}"),
         Remaining("aws", "s3 bucket", "arn:aws:s3:::any-name"),
+        Remaining("aws", "logs log-group", f"arn:aws:logs:{REGION}:123456789012:log-group:/aws/lambda/{names.prefix}"),
     ]
 
 
@@ -206,5 +201,5 @@ def test_preflight_of_a_caller_who_may_not_delete(cloud: Aws, amazon: Amazon, mo
         "  lambda:DeleteFunctionUrlConfig\n"
         "  lambda:DeleteLayerVersion\n"
         "To fix it: allow arn:aws:iam::123456789012:user/rehearsal these actions on resources named hop-*, "
-        "then run again."
+        "listings on all, and run again."
     )

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from orchestrator.clouds import azure as module
+from orchestrator import deadlines
 from orchestrator.clouds.azure import LAYOUT, Azure
 from orchestrator.clouds.azure_publish import publish
 from orchestrator.clouds.invocation import FunctionError
@@ -203,7 +203,7 @@ def test_a_host_that_starts_is_asked_again(answering: Any, packed: Package) -> N
 
 
 def test_a_host_that_never_starts_is_given_up(answering: Any, packed: Package, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_READY_SECONDS", 0.0)
+    monkeypatch.setattr(deadlines, "FUNCTION_READY", 0.0)
     cloud, function, _ = answering(HTTPStatus.SERVICE_UNAVAILABLE)
     with pytest.raises(FunctionError) as raised:
         cloud.invoke(function, packed)
@@ -220,7 +220,7 @@ def test_a_wrong_key_is_not_tried_again(answering: Any, packed: Package) -> None
 def test_the_key_of_an_app_that_never_comes(
     client: Callable[..., Azure], packed: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_READY_SECONDS", 0.0)
+    monkeypatch.setattr(deadlines, "FUNCTION_READY", 0.0)
     with pytest.raises(OrchestratorError) as raised:
         client().invoke(ComputeOutputs("hop", "https://127.0.0.1:9/api/hail"), packed)
     assert raised.value.brief == "Azure did not give the function's key"
@@ -280,6 +280,6 @@ def test_a_site_that_does_not_take_the_package(site: Any, packed: Package) -> No
 
 
 def test_a_site_that_nobody_serves(packed: Package, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.clouds.azure_publish._PUBLISH_SECONDS", 0.1)
+    monkeypatch.setattr(deadlines, "PUBLISH", 0.1)
     with pytest.raises(requests.ConnectionError):
         publish("http://127.0.0.1:9", packed.function.path, token="token")

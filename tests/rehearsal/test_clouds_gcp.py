@@ -342,8 +342,8 @@ def test_what_is_left_is_asked_by_the_run_label(start_google: StartGoogle, make_
         google.project, "other", location="US", labels={"run-id": "x"}, default_table_expiration_ms=None
     )
     assert ours.remaining() == [
-        Remaining("gcp", "bigquery dataset", "rehearsal-project:hop"),
         Remaining("gcp", "storage bucket", "hop-extract"),
+        Remaining("gcp", "bigquery dataset", "rehearsal-project:hop"),
     ]
     google.bigquery.delete_dataset(google.project, "hop", delete_contents=True)
     google.storage.delete_bucket("hop-extract", force=True)

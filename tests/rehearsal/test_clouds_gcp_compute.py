@@ -9,7 +9,7 @@ import pytest
 from google.auth import exceptions
 from google.oauth2 import id_token
 
-from orchestrator.clouds import gcp_compute as module
+from orchestrator import deadlines
 from orchestrator.clouds.gcp_compute import LAYOUT, GoogleCompute
 from orchestrator.clouds.invocation import FunctionError
 from orchestrator.errors import UsageError
@@ -191,7 +191,7 @@ def test_a_permission_that_never_comes_is_told(
 ) -> None:
     case, function, storage = up
     monkeypatch.setattr(storage, "allows", lambda *_: False)
-    monkeypatch.setattr(module, "_PERMISSION_SECONDS", 0.0)
+    monkeypatch.setattr(deadlines, "FUNCTION_READY", 0.0)
     with pytest.raises(FunctionError) as raised:
         case.cloud.invoke(function, case.package)
     assert raised.value.brief == "The function answered 503"

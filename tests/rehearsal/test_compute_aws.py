@@ -9,9 +9,11 @@ import pytest
 
 from orchestrator import package
 from orchestrator.clouds.aws import LAYOUT, Aws
-from orchestrator.engine import Stack, StackEvent
+from orchestrator.engine import Stack, StackError, StackEvent
 from orchestrator.package import Package, Target
+from orchestrator.rehearsal.aws import s3_resources
 from orchestrator.rehearsal.aws.cloud import Amazon
+from orchestrator.rehearsal.provider import RefusedError
 from orchestrator.settings import AwsCompute
 from stacks.contracts import ComputeOutputs
 from stacks.naming import Names
@@ -54,7 +56,7 @@ def small(packed: Package) -> Package:
     return Package(function=packed.function, layer=packed.function)
 
 
-def test_the_role_may_read_one_object_and_write_one_log(
+def test_the_role_may_read_one_object_until_the_run_expires_and_write_one_log(
     up: Callable[..., Any], amazon: Amazon, small: Package, names: Names
 ) -> None:
     up(amazon_side(names), small)
@@ -68,10 +70,40 @@ def test_the_role_may_read_one_object_and_write_one_log(
             "Effect": "Allow",
             "Action": "s3:GetObject",
             "Resource": f"arn:aws:s3:::{names.prefix}-data/extract.csv",
+            "Condition": {"DateLessThan": {"aws:CurrentTime": f"{names.expires:%Y-%m-%dT%H:%M:%SZ}"}},
         },
         {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": f"{group}:*"},
     ]
     assert s3.head_object(Bucket=f"{names.prefix}-data", Key="extract.csv")["ContentType"] == "text/csv"
+
+
+def test_the_fuse_burns_until_the_bucket_goes(
+    up: Callable[..., Any], amazon: Amazon, small: Package, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, _, _ = up(amazon_side(names), small)
+    s3, bucket = amazon.client("s3", "us-east-1"), f"{names.prefix}-data"
+    fuse = {
+        "ID": "fuse",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"Days": 1},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+    assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"] == [fuse]
+
+    def refuse(*_: Any) -> None:
+        raise RefusedError("not now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(s3_resources.Bucket, "delete", refuse)
+        with pytest.raises(StackError, match="The test0 stack was not destroyed"):
+            stack.destroy(lambda _: None)
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+    assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"] == [fuse]
+    events: list[StackEvent] = []
+    stack.destroy(events.append)
+    assert [event.name for event in events if event.kind == "deleted"] == ["data"]
+    assert amazon_side(names).remaining() == []
 
 
 def test_a_layer_of_more_than_50_mb_in_another_region(
@@ -91,6 +123,7 @@ def test_a_layer_of_more_than_50_mb_in_another_region(
         "aws:lambda/functionUrl:FunctionUrl",
         "aws:lambda/layerVersion:LayerVersion",
         "aws:s3/bucket:Bucket",
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
         "aws:s3/bucketObjectv2:BucketObjectv2",
         "aws:s3/bucketObjectv2:BucketObjectv2",
     ]

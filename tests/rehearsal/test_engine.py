@@ -16,7 +16,8 @@ import pulumi_aws as aws
 import pytest
 from pulumi.provider.experimental.provider import Provider
 
-from orchestrator.engine import Backend, Stack, StackError, StackEvent, StackLockedError
+from orchestrator.engine import Stack, StackError, StackEvent, StackLockedError
+from orchestrator.engine_command import Backend
 from orchestrator.rehearsal.aws import resources as aws_resources
 from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.rehearsal.aws.resources import LogGroup

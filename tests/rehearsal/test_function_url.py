@@ -24,19 +24,9 @@ ECHO = """
 
 
 @pytest.fixture
-def open_url(functions: FunctionHost, make_function: Callable[..., str]) -> Iterator[Callable[..., str]]:
-    """Opens the URL of a new function; arguments are ``make_function``'s."""
-    opened = []
-
-    def make(code: str, **settings: object) -> str:
-        name = make_function(code, **settings)
-        opened.append(name)
-        return functions.open_url(REGION, name)
-
-    yield make
-    for name in opened:
-        functions.close_url(REGION, name)
-        functions.forget(REGION, name)
+def open_url(functions: FunctionHost, make_function: Callable[..., str]) -> Callable[..., str]:
+    """Opens the URL of a new function; arguments are ``make_function``'s, whose end closes it."""
+    return lambda code, **settings: functions.open_url(REGION, make_function(code, **settings))
 
 
 @pytest.fixture

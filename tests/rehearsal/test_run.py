@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import textwrap
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,87 +11,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.pulumi_cli import Cli
+from tests.rehearsal.machine import CHECKOUT, STORMS, Machine, assert_nothing_left, result_of
 
-CHECKOUT = Path(__file__).parents[2]
 NOAA = Path(os.environ.get("NOAA_PARQUET", CHECKOUT.parent / "shared" / "data" / "noaa_storms_1950_1995.parquet"))
-STORMS = "bigquery-public-data.noaa_historic_severe_storms.storms_*"
 MARCH = {
     "4": 1, "10": 1, "11": 1, "12": 3, "16": 1, "20": 3, "21": 1, "23": 1, "25": 11, "27": 2, "28": 1, "30": 1
 }  # fmt: skip
-
-
-class Machine:
-    """A user's machine: a home and a working directory of its own, the CLI on PATH."""
-
-    def __init__(self, cli: Cli, home: Path, folder: Path) -> None:
-        self.home = home
-        self.folder = folder
-        self.checkout = CHECKOUT
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "ORCHESTRATOR_"))}
-        self._environment = kept | {
-            "ORCHESTRATOR_HOME": str(home),
-            "PATH": f"{cli.executable.parent}{os.pathsep}{os.environ['PATH']}",
-            # What a caller may have set must neither leak into a rehearsal nor steer the engine.
-            "AWS_PROFILE": "nobody",
-            "HTTPS_PROXY": "http://127.0.0.1:9",
-            "PULUMI_BACKEND_URL": "file:///nowhere",
-        }
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            cwd=self.folder,
-            env=self._environment | {"PYTHONPATH": str(self.checkout)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def finish(self, process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
-        stdout, stderr = process.communicate(timeout=240)
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-
-    def orchestrate(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return self.finish(self.start(*arguments))
-
-    def wait_until(self, process: "subprocess.Popen[str]", text: str) -> None:
-        """Read standard error up to the text; the rest is left for ``finish``."""
-        assert process.stderr is not None
-        for line in process.stderr:
-            if text in line:
-                return
-        pytest.fail(f"the run ended before it said {text!r}")
-
-    def with_own_handler(self, source: str) -> None:
-        """What a user does who replaces a part of the function, in a checkout of his own."""
-        self.checkout = self.folder / "checkout"
-        for part in ("orchestrator", "stacks", "function_code", "config"):
-            shutil.copytree(CHECKOUT / part, self.checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
-        (self.checkout / "function_code" / "aws_main.py").write_text(textwrap.dedent(source))
-
-    def results(self) -> list[Path]:
-        return sorted((self.folder / "results").glob("*")) if (self.folder / "results").exists() else []
-
-
-@pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def machine(cli: Cli, home: Path, tmp_path: Path) -> Machine:
-    return Machine(cli, home, tmp_path)
-
-
-def result_of(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "result.json").read_text()))
-
-
-def assert_nothing_left(result: dict[str, Any]) -> None:
-    assert result["remaining"] == []
-    assert result["resources"]["created"] == result["resources"]["destroyed"]
 
 
 def test_the_default_run_draws_the_synthetic_sample_and_leaves_nothing(machine: Machine) -> None:
@@ -106,11 +29,12 @@ def test_the_default_run_draws_the_synthetic_sample_and_leaves_nothing(machine: 
     assert (printed["status"], printed["exit_code"], printed["mode"]) == ("done", 0, "rehearsal")
     assert (printed["data_cloud"], printed["compute_cloud"]) == ("gcp", "aws")
     assert sum(printed["counts"].values()) == printed["rows"] > 0
-    assert printed["resources"] == {"created": 10, "destroyed": 10}
+    assert printed["resources"] == {"created": 11, "destroyed": 11}
     assert_nothing_left(printed)
     assert sorted(path.name for path in folder.iterdir()) == [
         "chart.png", "engine.log", "events.jsonl", "extract.csv", "report.html", "result.json", "summary.md"
     ]  # fmt: skip
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert (folder / "chart.png").read_bytes().startswith(b"\x89PNG")
     assert [phase["status"] for phase in printed["phases"]] == ["done"] * 14
     assert "synthetic sample" in ended.stderr
@@ -126,9 +50,9 @@ def charts() -> set[str]:
 @pytest.mark.parametrize(
     ("cloud", "created"),
     [
-        (["compute.cloud=aws"], 10),
-        (["compute.cloud=azure"], 9),
-        (["compute.cloud=azure", "compute.plan=flex"], 9),
+        (["compute.cloud=aws"], 11),
+        (["compute.cloud=azure"], 10),
+        (["compute.cloud=azure", "compute.plan=flex"], 10),
         (["compute.cloud=gcp"], 7),
     ],
 )

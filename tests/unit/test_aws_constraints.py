@@ -13,6 +13,15 @@ TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "CreateBucket": ("s3", {"Bucket": "hop-data"}),
     "PutBucketTagging": ("s3", {"Bucket": "hop-data", "Tagging": {"TagSet": [{"Key": "k", "Value": "v"}]}}),
+    "PutBucketLifecycleConfiguration": (
+        "s3",
+        {
+            "Bucket": "hop-data",
+            "LifecycleConfiguration": {
+                "Rules": [{"ID": "i", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]
+            },
+        },
+    ),
     "PutObject": ("s3", {"Bucket": "hop-data", "Key": "extract.csv", "Body": b""}),
     "CreateRole": ("iam", {"RoleName": "hop", "Path": "/hop/", "AssumeRolePolicyDocument": TRUST}),
     "PutRolePolicy": ("iam", {"RoleName": "hop", "PolicyName": "p", "PolicyDocument": TRUST}),
@@ -31,6 +40,16 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "DeleteBucket": ("s3", {"Bucket": "hop-data"}),
 }
+
+
+MALFORMED = "The XML you provided was not well-formed or did not validate against our published schema"
+
+
+def rules(*changes: dict[str, Any]) -> dict[str, Any]:
+    """Lifecycle rules: what is None in a change is left out."""
+    rule = {"ID": "i", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    made = [{name: value for name, value in (rule | changed).items() if value is not None} for changed in changes]
+    return {"LifecycleConfiguration": {"Rules": made}}
 
 
 def refusal(operation: str, changes: dict[str, Any]) -> str | None:
@@ -148,6 +167,45 @@ CANNOT = "Lambda was unable to configure your environment variables because the 
             {"Tagging": {"TagSet": [{"Key": "AWS:k", "Value": ""}]}},
             "InvalidTag",
             "System tags cannot be added/updated by requester",
+        ),
+        pytest.param("PutBucketLifecycleConfiguration", rules(), "MalformedXML", MALFORMED),
+        pytest.param("PutBucketLifecycleConfiguration", rules({"Filter": None}), "MalformedXML", MALFORMED),
+        pytest.param(
+            "PutBucketLifecycleConfiguration",
+            rules(*({"ID": f"{number}"} for number in range(1001))),
+            "MalformedXML",
+            MALFORMED,
+        ),
+        pytest.param(
+            "PutBucketLifecycleConfiguration",
+            rules({}, {"ID": "j"}, {}),
+            "InvalidArgument",
+            "Rule ID must be unique. Found same ID for more than one rule",
+        ),
+        pytest.param(
+            "PutBucketLifecycleConfiguration",
+            rules({"Expiration": None}),
+            "InvalidRequest",
+            "At least one action needs to be specified in a rule",
+        ),
+        pytest.param(
+            "PutBucketLifecycleConfiguration",
+            rules({"Expiration": {"Days": 0}}),
+            "InvalidArgument",
+            "'Days' for Expiration action must be a positive integer",
+        ),
+        pytest.param(
+            "PutBucketLifecycleConfiguration",
+            rules({"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 0}}),
+            "InvalidArgument",
+            "'DaysAfterInitiation' for AbortIncompleteMultipartUpload action must be a positive integer",
+        ),
+        pytest.param(
+            "PutBucketLifecycleConfiguration",
+            rules({"Status": "On"}),
+            "InvalidArgument",
+            f"{ONE} 'On' at 'lifecycleConfiguration.rules.1.member.status' {MUST} satisfy enum value set: [Enabled, "
+            "Disabled]",
         ),
         pytest.param(
             "CreateRole",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -150,6 +151,73 @@ def test_a_blob_wants_its_container_and_the_key(storage: Storage) -> None:
     assert storage.container("hop", "hopaccount", "data")["extract.csv"].md5 == "xMpCOKC5I4INzFCab3WEmw=="
     assert refusal(lambda: put("hopaccount", "ends."))[:2] == (400, "InvalidUri")
     assert refusal(lambda: put("nokeys"))[:2] == (403, "KeyBasedAuthenticationNotPermitted")
+
+
+POLICY = "managementPolicies/default"
+DELETE = "policy.rules.definition.actions.baseBlob.delete.daysAfterModificationGreaterThan"
+
+
+def rule(name: str = "fuse", days: float | None = 1, *types: str) -> dict[str, Any]:
+    """A lifecycle rule, for block blobs if no types are given."""
+    delete = {} if days is None else {"delete": {"daysAfterModificationGreaterThan": days}}
+    definition = {"filters": {"blobTypes": list(types or ["blockBlob"])}, "actions": {"baseBlob": delete}}
+    return {"name": name, "type": "Lifecycle", "enabled": True, "definition": definition}
+
+
+def test_an_account_has_one_lifecycle_policy_and_takes_it_along(storage: Storage) -> None:
+    account = make(storage)
+    assert refusal(lambda: storage.policy("hop", "hopaccount")) == (
+        404, "ManagementPolicyNotFound", "No ManagementPolicy found for account hopaccount"
+    )  # fmt: skip
+    assert storage.set_policy("hop", "hopaccount", [rule()]) == f"{account.id}/{POLICY}"
+    assert storage.policy("hop", "hopaccount") == [rule()]
+    with pytest.raises(ExistsError):
+        storage.set_policy("hop", "hopaccount", [rule("another")])
+    storage.delete_policy("hop", "hopaccount")
+    assert refusal(lambda: storage.delete_policy("hop", "hopaccount"))[:2] == (404, "ManagementPolicyNotFound")
+    storage.set_policy("hop", "hopaccount", [rule()])
+    storage.delete_account("hop", "hopaccount")
+    make(storage)
+    assert refusal(lambda: storage.policy("hop", "hopaccount"))[:2] == (404, "ManagementPolicyNotFound")
+
+
+def test_a_lifecycle_policy_is_an_action_of_its_own(storage: Storage, subscription: Subscription) -> None:
+    make(storage)
+    action = "Microsoft.Storage/storageAccounts/managementPolicies/{}"
+    subscription.permissions = [{"actions": ["*"], "notActions": [action.format("write")]}]
+    said = refusal(lambda: storage.set_policy("hop", "hopaccount", [rule()]))
+    assert said[:2] == (403, "AuthorizationFailed")
+    assert f"'{action.format('write')}'" in said[2]
+    subscription.permissions = [{"actions": ["*"], "notActions": [action.format("delete")]}]
+    storage.set_policy("hop", "hopaccount", [rule()])
+    assert f"'{action.format('delete')}'" in refusal(lambda: storage.delete_policy("hop", "hopaccount"))[2]
+
+
+@pytest.mark.parametrize(
+    ("rules", "name", "value"),
+    [
+        ([], "policy.rules", "0 rules"),
+        ([rule(f"r{number}") for number in range(101)], "policy.rules", "101 rules"),
+        ([rule("a-b")], "policy.rules.name", "a-b"),
+        ([rule("r" * 257)], "policy.rules.name", "r" * 257),
+        ([rule(), rule("more"), rule()], "policy.rules.name", "fuse"),
+        (
+            [rule("fuse", 1, "blockBlob", "pageBlob")],
+            "policy.rules.definition.filters.blobTypes",
+            "blockBlob, pageBlob",
+        ),
+        ([rule(days=None)], DELETE, "None"),
+        ([rule(days=-1)], DELETE, "-1"),
+        ([rule(days=0.5)], DELETE, "0.5"),
+    ],
+)
+def test_lifecycle_rules_that_azure_does_not_take(
+    storage: Storage, rules: list[dict[str, Any]], name: str, value: str
+) -> None:
+    make(storage)
+    assert refusal(lambda: storage.set_policy("hop", "hopaccount", rules)) == (
+        400, "InvalidRequestPropertyValue", f"The value '{value}' is not allowed for property {name}."
+    )  # fmt: skip
 
 
 def test_what_is_in_another_group_is_not_found(storage: Storage) -> None:

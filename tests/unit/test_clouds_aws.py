@@ -6,7 +6,8 @@ from typing import Any, Literal
 import pytest
 
 from orchestrator.clouds import Remaining
-from orchestrator.clouds.aws import LAYOUT, Aws, _from_arn
+from orchestrator.clouds.aws import LAYOUT, Aws
+from orchestrator.clouds.aws_leftovers import _from_arn
 from orchestrator.package import Target
 from orchestrator.settings import AwsCompute
 from stacks.naming import Names, new_run_id

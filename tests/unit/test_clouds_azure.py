@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.clouds import Remaining
 from orchestrator.clouds.azure import _NEEDED, LAYOUT, Azure, _allowed
 from orchestrator.clouds.azure_clients import default_subscription
-from orchestrator.errors import OrchestratorError
 from orchestrator.package import Target
 from orchestrator.settings import AzureCompute
 from stacks.naming import Names, new_run_id
@@ -76,12 +74,3 @@ def test_what_it_costs_at_most() -> None:
     # 1.5 GB for 60 s, and the execution; 2 GB on flex.
     assert azure().most_usd() == pytest.approx(1.5 * 60 * 0.000016 + 0.20 / 1e6)
     assert azure(plan="flex").most_usd() == pytest.approx(2 * 60 * 0.000026 + 0.40 / 1e6)
-
-
-def test_what_is_no_group_is_not_removed() -> None:
-    with pytest.raises(OrchestratorError) as raised:
-        azure().remove(Remaining("azure", "microsoft.web/sites", "/subscriptions/s/resourceGroups/g/x"))
-    assert str(raised.value) == (
-        "This program does not know how to remove /subscriptions/s/resourceGroups/g/x\n"
-        "To fix it: remove it in the Azure portal."
-    )

@@ -16,7 +16,7 @@ import pytest
 from pulumi.automation import errors as automation_errors
 from semver import VersionInfo
 
-from orchestrator import engine, engine_command
+from orchestrator import deadlines, engine_command
 from orchestrator.pulumi_cli import Cli
 
 ANSWERS = """
@@ -188,12 +188,61 @@ def test_an_interrupt_after_the_up_has_ended(tmp_path: Path) -> None:
     cli.interrupt()
 
 
+# ---- deadlines
+
+DEADLINES = [
+    (["up"], "UP"),
+    (["destroy"], "DESTROY"),
+    (["refresh"], "DESTROY"),
+    (["stack", "init"], "COMMAND"),
+    (["cancel"], "COMMAND"),
+]
+# Until it is told to stop, by whatever of Python or the system is there to hear it.
+STAYS = "import signal\nwhile 1: signal.pause()\n"
+
+
+def allow(monkeypatch: pytest.MonkeyPatch, seconds: float, only: str, others: float) -> None:
+    for name in ("UP", "DESTROY", "COMMAND"):
+        monkeypatch.setattr(deadlines, name, seconds if name == only else others)
+
+
+@pytest.mark.parametrize(("args", "deadline"), DEADLINES)
+def test_past_its_own_deadline_a_command_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], deadline: str
+) -> None:
+    allow(monkeypatch, 0, deadline, 60)
+    cli = command(tmp_path, STAYS)
+    with pytest.raises(automation_errors.CommandError):
+        cli.run(args, str(tmp_path), {})
+    assert cli.late == [f"pulumi {args[0]} was not done within 0 s and was stopped"]
+
+
+@pytest.mark.parametrize(("args", "deadline"), DEADLINES)
+def test_no_other_deadline_stops_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], deadline: str
+) -> None:
+    allow(monkeypatch, 60, deadline, 0)
+    cli = command(tmp_path, ANSWERS)
+    assert cli.run(args, str(tmp_path), {}).code == 0
+    assert cli.late == []
+
+
+def test_what_was_late_is_told_of_the_last_command_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow(monkeypatch, 0, "DESTROY", 60)
+    cli = command(tmp_path, STAYS)
+    with pytest.raises(automation_errors.CommandError):
+        cli.run(["destroy"], str(tmp_path), {})
+    command(tmp_path, ANSWERS)  # In the same place.
+    cli.run(["stack", "export"], str(tmp_path), {})
+    assert cli.late == []
+
+
 @pytest.fixture
 def late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[engine_command.Command, "subprocess.Popen[bytes]"]]:
     """A command and its process that is past its deadline; SIGINT ends it with exit code 3."""
-    monkeypatch.setattr(engine, "_DEADLINE_SECONDS", 0)
+    monkeypatch.setattr(deadlines, "DESTROY", 0)
     body = "import signal, sys\nsignal.signal(2, lambda *_: sys.exit(3))\nprint(flush=True)\nwhile 1: signal.pause()\n"
     cli = command(tmp_path, body)
     with subprocess.Popen([cli.command], stdout=subprocess.PIPE) as process:
@@ -207,13 +256,13 @@ def test_past_its_deadline_a_command_is_asked_to_stop(
     late: tuple[engine_command.Command, "subprocess.Popen[bytes]"],
 ) -> None:
     cli, process = late
-    assert cli._wait(process) == 3
+    assert cli._wait(process, "destroy") == 3
 
 
 def test_one_that_was_asked_before_is_not_asked_again_but_killed(
     late: tuple[engine_command.Command, "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_GRACE_SECONDS", 0)
+    monkeypatch.setattr(deadlines, "GRACE", 0)
     cli, process = late
     cli._asked = process
-    assert cli._wait(process) == -signal.SIGKILL
+    assert cli._wait(process, "destroy") == -signal.SIGKILL

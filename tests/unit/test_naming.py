@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from stacks.naming import RUN_ID_PATTERN, Names, new_run_id
+from stacks.naming import RUN_ID_PATTERN, Names, names_in, new_run_id
 
 RUN_ID = "20261123-174205-k3x9qz"
 
@@ -50,3 +50,15 @@ def test_what_is_no_run_id(text: str) -> None:
     with pytest.raises(ValueError, match="run id") as raised:
         Names(text)
     assert str(raised.value) == f"not a run id: {text!r}"
+
+
+@pytest.mark.parametrize("text", [f"hop-{RUN_ID}-data", "hop_20261123_174205_k3x9qz", RUN_ID])
+def test_the_names_of_the_run_that_a_text_has(text: str) -> None:
+    assert names_in(text) == Names(RUN_ID)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hop", "hop-20261123-174205", "hop-20261323-174205-k3x9qz", "hop-20261123-254205-k3x9qz"]
+)
+def test_a_text_without_a_run_or_with_one_of_no_time(text: str) -> None:
+    assert names_in(text) is None

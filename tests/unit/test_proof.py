@@ -7,8 +7,10 @@ import pytest
 from orchestrator import proof
 from orchestrator.clouds import Remaining
 from orchestrator.errors import OrchestratorError, ResourcesRemainError
+from orchestrator.journal import recovery_command
 
 BUCKET, DATASET = Remaining("gcp", "storage bucket", "hop-source"), Remaining("gcp", "bigquery dataset", "hop")
+FUNCTION = Remaining("gcp", "cloud run service", "hop")
 FAILURE = OrchestratorError("The data stack was not destroyed")
 
 
@@ -22,10 +24,37 @@ class Holding:
         return self._held
 
 
-def test_what_both_sides_name_is_one_thing() -> None:
+class Silent:
+    """A cloud that does not answer."""
+
+    def remaining(self) -> list[Remaining]:
+        raise OrchestratorError("The cloud does not answer", details="timed out")
+
+
+def test_what_both_sides_name_is_one_thing_of_the_data_side() -> None:
     data: Any = Holding(DATASET, BUCKET)
-    compute: Any = Holding(BUCKET)
-    assert proof.ask(data, compute, run_id="r", failures=[FAILURE]) == [DATASET, BUCKET]
+    compute: Any = Holding(BUCKET, FUNCTION)
+    said = proof.ask(data, compute, run_id="r", failures=[FAILURE])
+    assert list(said.items()) == [(BUCKET, data), (FUNCTION, compute), (DATASET, data)]
+
+
+@pytest.mark.parametrize(("data", "compute"), [(Silent(), Holding(FUNCTION)), (Holding(), Silent())])
+def test_a_cloud_that_does_not_answer_may_hold_anything(data: Any, compute: Any) -> None:
+    with pytest.raises(ResourcesRemainError) as raised:
+        proof.ask(data, compute, run_id="r", failures=[FAILURE])
+    assert str(raised.value) == (
+        "It is not known whether resources remain\n"
+        "  The data stack was not destroyed\n"
+        "  The cloud does not answer\n"
+        "    timed out\n"
+        f"To fix it: run `{recovery_command('r')}`."
+    )
+
+
+def test_nothing_remains() -> None:
+    nothing: Any = Holding()
+    assert proof.ask(nothing, nothing, run_id="r", failures=[FAILURE]) == {}
+    proof.refuse([], run_id="r", failures=[FAILURE])
 
 
 @pytest.mark.parametrize(
@@ -34,6 +63,14 @@ def test_what_both_sides_name_is_one_thing() -> None:
 def test_what_remains_is_named(remaining: list[Remaining], brief: str) -> None:
     with pytest.raises(ResourcesRemainError) as raised:
         proof.refuse(remaining, run_id="r", failures=[FAILURE])
-    assert raised.value.brief == brief
-    named = [f"{left.cloud} {left.kind}: {left.id}" for left in remaining]
-    assert str(raised.value.details).splitlines() == ["The data stack was not destroyed", *named]
+    named = (
+        ["gcp storage bucket: hop-source"]
+        if len(remaining) == 1
+        else ["gcp bigquery dataset: hop", "gcp storage bucket: hop-source"]
+    )
+    assert str(raised.value).splitlines() == [
+        brief,
+        "  The data stack was not destroyed",
+        *(f"  {line}" for line in named),
+        f"To fix it: run `{recovery_command('r')}`.",
+    ]

@@ -2,11 +2,13 @@
 
 import base64
 import json
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,13 @@ from orchestrator.report import (
 
 START = datetime(2026, 11, 23, 17, 35, tzinfo=UTC)
 PNG = b"\x89PNG\r\n\x1a\nnot really a picture"
-HOSTILE = "<img src=x onerror=alert(1)> ` `` ``` **bold** [a](http://b) | # h\n\n```\n# out\n<b>&amp;\x1b[2J\ud800"
-HOSTILE_ID = HOSTILE.removesuffix("\ud800")
+HOSTILE = (
+    "<img src=x onerror=alert(1)></title></script><script>alert(1)</script> ` `` ``` **bold** [a](http://b) ![i](http://b)"
+    " <http://b> @somebody #1 | # h\n\n```\n# out\n~~~\n<b>&amp;\x1b[2J\x1b]0;t\x07\u202e\u200f\u2028\x85\r\ud800"
+)
+SHOWN = visible(HOSTILE)
+# What steers a terminal, a line or the direction of writing.
+INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def phase(name: str, start: float | None, seconds: float, status: Any = "done", reason: str | None = None) -> Phase:
@@ -89,10 +96,12 @@ def hostile() -> Result:
         data_source=HOSTILE,
         data_cloud=HOSTILE,
         compute_cloud=HOSTILE,
+        query=HOSTILE,
+        parameters={HOSTILE: HOSTILE},
         counts={HOSTILE: 2},
         error=HOSTILE,
         phases=[phase(HOSTILE, 0, 1, "failed", HOSTILE)],
-        remaining=[Remaining(HOSTILE_ID, "s3:bucket", HOSTILE_ID)],
+        remaining=[Remaining(HOSTILE, HOSTILE, HOSTILE)],
         versions={"python": HOSTILE},
     )
 
@@ -297,10 +306,11 @@ def test_nothing_foreign_becomes_html() -> None:
     assert {tag for tag, _ in wild.tags} <= {tag for tag, _ in tame.tags} | {"pre", "div"}
     assert all(not name.startswith("on") for _, attributes in wild.tags for name in attributes)
     assert len(wild.only("img")) == 1
-    shown = HOSTILE.replace("\x1b", r"\x1b").replace("\ud800", r"\ud800")
-    # Title twice, the line with data and clouds, error, most, phase, reason, version; then what remains: cloud, id.
-    assert sum(shown in text for text in wild.texts) == 8
-    assert sum(HOSTILE_ID.replace("\x1b", r"\x1b") in text.replace("\x1b", r"\x1b") for text in wild.texts) == 10
+    # Title twice, the line with data and clouds thrice, error, most, phase, reason, version; query; a parameter's name
+    # and value; what remains: cloud and kind, and its id.
+    assert "".join(wild.texts).count(SHOWN) == 16
+    assert sum(value == f"Chart: {SHOWN}" for _, attributes in wild.tags for value in attributes.values()) == 1
+    assert INVISIBLE.search("".join(wild.texts)) is None
 
 
 def test_nothing_foreign_becomes_markdown() -> None:
@@ -310,6 +320,20 @@ def test_nothing_foreign_becomes_markdown() -> None:
     inline = {"inline", "text", "code_inline"}
     assert kinds == {"heading_open", "heading_close", "paragraph_open", "paragraph_close", "fence"} | lists | inline
     assert [token.tag for token in tokens if token.type == "heading_open"] == ["h2"]
+    assert INVISIBLE.search(markdown(hostile())) is None
+    headings = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
+    assert headings == [f"```` {' '.join(SHOWN.split())} ````: resources remain"]
+
+
+def test_nothing_foreign_steers_a_reader_of_the_json(tmp_path: Path) -> None:
+    write(hostile(), tmp_path)
+    text = (tmp_path / "result.json").read_text(encoding="utf-8")
+    assert INVISIBLE.search(text) is None
+    assert Result.model_validate_json(text).remaining == [Remaining(SHOWN, SHOWN, SHOWN)]
+
+
+def test_the_reason_of_a_phase_is_told_without_the_secrets_in_it() -> None:
+    assert phase("a", 0, 1, "failed", "ConnectionError: /x?sig=abc").reason == "ConnectionError: /x?sig=..."
 
 
 def test_the_summary_whole() -> None:
@@ -350,7 +374,7 @@ Remove it: ` {COMMAND} `
 SELECT @county
 ```
 
-- @county: ` TRAVIS `
+- ` @county `: ` TRAVIS `
 - Run: ` r1 `
 - Mode: ` live `
 - Data: ` gcp: bigquery-public-data `
@@ -431,3 +455,4 @@ def test_bars_fit_the_width_and_say_what_they_leave_out() -> None:
 
 def test_what_steers_a_terminal_is_spelled_out() -> None:
     assert visible("a\tb\r\nc\x1b[31m\u202e\ud800 ✓ é") == "a\tb\nc\\x1b[31m\\u202e\\ud800 ✓ é"
+    assert visible("a\u200fb\u061cc\u2029d\x9be\rf") == "a\\u200fb\\u061cc\\u2029d\\x9be\\rf"

@@ -1,5 +1,6 @@
 """Text files: what is wrong with one is said whole, and a replaced one is never seen half."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from orchestrator.text_file import read_text, replace_text
 
 
 def read(path: Path) -> str:
-    return read_text(path, what="config", resolution="name one that exists.")
+    return read_text(path, what="config", most=1024, resolution="name one that exists.")
 
 
 @pytest.mark.parametrize("content", ["Größe: 1\r\n".encode(), b"\xef\xbb\xbf" + "Größe: 1\r\n".encode()])
@@ -43,6 +44,29 @@ def test_a_file_that_the_system_does_not_give(tmp_path: Path) -> None:
         f"{tmp_path}/file/config.yaml cannot be read\n"
         "  The system says: Not a directory.\n"
         "To fix it: make the file readable for you, or name another one."
+    )
+
+
+def test_what_would_never_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")  # Nobody writes into it.
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path in (tmp_path / "fifo", tmp_path / "link", Path("/dev/zero")):
+        with pytest.raises(UsageError) as raised:
+            read(path)
+        assert str(raised.value) == (
+            f"{path} is no file\n  It was to be the config, a regular file.\nTo fix it: name one that exists."
+        )
+
+
+def test_a_file_may_be_as_long_as_it_may_be(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"x" * 1024)
+    assert read(path) == "x" * 1024
+    path.write_bytes(b"x" * 1025)
+    with pytest.raises(UsageError) as raised:
+        read(path)
+    assert str(raised.value) == (
+        f"{path} is longer than 1 KiB\n  No config is that long.\nTo fix it: name one that exists."
     )
 
 

@@ -9,8 +9,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -24,9 +23,12 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from orchestrator.rehearsal.aws import simulator
+from orchestrator.rehearsal import clock
+from orchestrator.rehearsal.aws import records, simulator
+from orchestrator.rehearsal.aws.conditions import in_force
 from orchestrator.rehearsal.aws.refusals import Refusal, denied, of_signature
 from orchestrator.rehearsal.aws.sigv4 import AccessKey, SignatureError, Signer, claimed_service, verify
+from orchestrator.rehearsal.front_door import Around, as_it_is
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
 _SERVICES = frozenset({"s3", "iam", "sts", "lambda", "logs", "tagging"})
@@ -37,19 +39,21 @@ _OBJECT_ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:Put
 
 
 class Amazon:
-    """A running stand-in, in this process, with one user who may do everything: the rehearsal's caller."""
+    """A running stand-in, in this process, with one user who may do everything: the rehearsal's caller.
 
-    def __init__(self) -> None:
+    Its own parts, such as the providers, sign with another key of the user's than ``caller``.
+    """
+
+    def __init__(self, around: Around = as_it_is) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         gate = _Gate(DomainDispatcherApplication(create_backend_app), self)
-        self._server = make_server("127.0.0.1", 0, gate, threaded=True, request_handler=MotoRequestHandler)
+        self._server = make_server("127.0.0.1", 0, gate, threaded=True, request_handler=around(MotoRequestHandler))
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
-        iam = _backend("iam", "aws")
-        iam.create_user("us-east-1", _CALLER)
-        made = iam.create_access_key(_CALLER)
-        self.caller = AccessKey(made.access_key_id, made.secret_access_key)
+        _backend("iam", "aws").create_user("us-east-1", _CALLER)
+        self.caller, self._insider = (_new_key() for _ in range(2))
         self.denied: set[str] = set()  # Patterns of actions that the caller may not do: IAM's simulator says so.
-        self._keys = {self.caller.key_id: self.caller}
+        self.functions_changed: Callable[[], None] = lambda: None  # Told when a function, or its URL, was deleted.
+        self._keys = {key.key_id: key for key in (self.caller, self._insider)}
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
@@ -58,15 +62,19 @@ class Amazon:
         self._server.server_close()
 
     def client(self, service: Any, region: str) -> Any:
-        """A boto3 client of the caller."""
+        """A boto3 client of this cloud's own."""
         return boto3.client(
             service,
             region_name=region,
             endpoint_url=self.endpoint,
-            aws_access_key_id=self.caller.key_id,
-            aws_secret_access_key=self.caller.secret,
+            aws_access_key_id=self._insider.key_id,
+            aws_secret_access_key=self._insider.secret,
             config=Config(s3={"addressing_style": "path"}),
         )
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, name or ARN) of all that a caller made and did not unmake."""
+        return records.held(_CALLER)
 
     def key(self, key_id: str) -> AccessKey | None:
         """The access key of that id."""
@@ -75,6 +83,13 @@ class Amazon:
     def function(self, region: str, name: str) -> Any:
         """Moto's record of a function: code, layers, role, environment, limits."""
         return _backend("lambda", region).get_function(name)
+
+    def functions(self) -> dict[tuple[str, str], Any]:
+        """Moto's records of all functions, by region and name."""
+        regions = list(get_backend("lambda")[ACCOUNT].items())
+        return {
+            (region, found.function_name): found for region, backend in regions for found in backend.list_functions()
+        }
 
     def layer_code(self, region: str, arn: str) -> bytes:
         """The zip of a layer version."""
@@ -106,11 +121,11 @@ class Amazon:
         )
 
     def role_may(self, role_arn: str, action: str, resource: str) -> bool:
-        """Whether the role's inline policies allow the action on the resource."""
+        """Whether the role's inline policies allow the action on the resource, now."""
         iam = _backend("iam", "aws")
         name = role_arn.rpartition("/")[2]
         verdicts = [
-            IAMPolicy(iam.get_role_policy(name, policy)[1]).is_action_permitted(action, resource)
+            IAMPolicy(in_force(iam.get_role_policy(name, policy)[1], clock.now())).is_action_permitted(action, resource)
             for policy in iam.list_role_policies(name)
         ]
         return PermissionResult.PERMITTED in verdicts and PermissionResult.DENIED not in verdicts
@@ -134,7 +149,7 @@ class _Gate:
         method, url = environ["REQUEST_METHOD"], f"http://{environ['HTTP_HOST']}{environ['REQUEST_URI']}"
         try:
             signer = verify(
-                method=method, url=url, headers=headers, body=body, key_of=self._amazon.key, now=datetime.now(UTC)
+                method=method, url=url, headers=headers, body=body, key_of=self._amazon.key, now=clock.now()
             )
         except SignatureError as error:
             service = claimed_service(headers)
@@ -145,7 +160,10 @@ class _Gate:
         form = parse_qs(body.decode("utf-8", "replace")) if signer.service == "iam" else {}
         if simulator.asks(form):
             return self._simulate(form, start_response)
-        return self._application(environ, start_response)
+        answer = self._application(environ, start_response)
+        if (signer.service, method) == ("lambda", "DELETE"):
+            self._amazon.functions_changed()
+        return answer
 
     def _simulate(self, form: dict[str, list[str]], start_response: Callable[..., Any]) -> Iterable[bytes]:
         principal = f"arn:aws:iam::{ACCOUNT}:user/{_CALLER}"
@@ -205,6 +223,11 @@ def _refuse(start_response: Callable[..., Any], service: str, refusal: Refusal) 
     status, headers, content = refusal.answer(service)
     start_response(status, headers)
     return [content]
+
+
+def _new_key() -> AccessKey:
+    made = _backend("iam", "aws").create_access_key(_CALLER)
+    return AccessKey(made.access_key_id, made.secret_access_key)
 
 
 def _backend(service: Any, region: str) -> Any:

@@ -19,6 +19,7 @@ _ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 _NO_BUCKET_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _NO_BUCKET_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 _MOST_KEY_BYTES = 1024
+_MOST_RULES = 1000
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/tagging-managing.html
 _TAG = re.compile(r"[\w +\-=.:/@]*")
 _LONGEST_TAG_KEY, _LONGEST_TAG_VALUE = 128, 256
@@ -135,6 +136,25 @@ def _object(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
+def _lifecycle(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html."""
+    rules = arguments["LifecycleConfiguration"]["Rules"]
+    if not 1 <= len(rules) <= _MOST_RULES or any("Filter" not in rule for rule in rules):
+        return (
+            "MalformedXML",
+            "The XML you provided was not well-formed or did not validate against our published schema",
+        )
+    if len({rule["ID"] for rule in rules}) < len(rules):
+        return "InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule"
+    for rule in rules:
+        if not {"Expiration", "AbortIncompleteMultipartUpload"} & set(rule):
+            return "InvalidRequest", "At least one action needs to be specified in a rule"
+        for action, days in (("Expiration", "Days"), ("AbortIncompleteMultipartUpload", "DaysAfterInitiation")):
+            if action in rule and rule[action][days] < 1:
+                return "InvalidArgument", f"'{days}' for {action} action must be a positive integer"
+    return None
+
+
 def _bucket_tags(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     for tag in arguments["Tagging"]["TagSet"]:
         if len(tag["Key"]) > _LONGEST_TAG_KEY or not _TAG.fullmatch(tag["Key"]):
@@ -208,6 +228,7 @@ def _function(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
 _DOCUMENTED: Mapping[str, Callable[[Mapping[str, Any]], tuple[str, str] | None]] = {
     "CreateBucket": _bucket,
     "PutBucketTagging": _bucket_tags,
+    "PutBucketLifecycleConfiguration": _lifecycle,
     "PutObject": _object,
     "CreateRole": _role,
     "PutRolePolicy": _role_policy,

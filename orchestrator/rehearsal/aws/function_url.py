@@ -8,54 +8,67 @@ import json
 import threading
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.aws.cloud import ACCOUNT, Amazon
 from orchestrator.rehearsal.aws.functions import Instance, runtime_libraries
 from orchestrator.rehearsal.aws.sigv4 import SignatureError, verify
-from orchestrator.rehearsal.front_door import Answer, Listener, Request
+from orchestrator.rehearsal.front_door import Answer, Around, Listener, Request, as_it_is
 
 
 class FunctionHost:
-    """All functions with a function URL: one loopback listener a URL, one process a function while it is warm."""
+    """All functions with a function URL: one loopback listener a URL, one process a function while it is warm.
 
-    def __init__(self, amazon: Amazon, folder: Path) -> None:
+    Whoever deletes a function or its URL, the provider or a client, ends what runs here.
+    """
+
+    def __init__(self, amazon: Amazon, folder: Path, around: Around = as_it_is) -> None:
         self._amazon = amazon
+        self._around = around
         self._folder = folder
         self._runtime = runtime_libraries(folder / "runtime")
         self._listeners: dict[tuple[str, str], Listener] = {}
         self._instances: dict[tuple[str, str], Instance] = {}
         self._lock = threading.Lock()
+        amazon.functions_changed = self._let_go_of_what_is_gone
 
     def open_url(self, region: str, name: str) -> str:
         """Start listening for a function; its URL, ending in a slash as Lambda's do."""
-        listener = Listener(lambda request: self._answer(region, name, request))
-        self._listeners[region, name] = listener
+        listener = Listener(lambda request: self._answer(region, name, request), around=self._around)
+        with self._lock:
+            self._listeners[region, name] = listener
         return f"{listener.url}/"
 
-    def close_url(self, region: str, name: str) -> None:
-        """Stop listening; none is fine."""
-        listener = self._listeners.pop((region, name), None)
-        if listener:
-            listener.close()
-
-    def forget(self, region: str, name: str) -> None:
-        """End a deleted function's process and remove what was unpacked for it."""
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, region and name) of what runs here."""
         with self._lock:
-            instance = self._instances.pop((region, name), None)
-        if instance:
-            instance.end()
+            found = {"function url listener": list(self._listeners), "function process": list(self._instances)}
+        yield from ((kind, "/".join(place)) for kind, places in found.items() for place in places)
 
     def stop(self) -> None:
         """End every process and listener."""
-        for region, name in list(self._listeners):
-            self.close_url(region, name)
-        for region, name in list(self._instances):
-            self.forget(region, name)
+        self._end(lambda _place: True, lambda _place: True)
+
+    def _let_go_of_what_is_gone(self) -> None:
+        """As moto's records say."""
+        functions = self._amazon.functions()
+        reached = {place for place, function in functions.items() if function.url_config is not None}
+        self._end(lambda place: place not in reached, lambda place: place not in functions)
+
+    def _end(self, listener: Callable[[tuple[str, str]], bool], instance: Callable[[tuple[str, str]], bool]) -> None:
+        with self._lock:
+            closing = [self._listeners.pop(place) for place in list(self._listeners) if listener(place)]
+            ending = [self._instances.pop(place) for place in list(self._instances) if instance(place)]
+        for closed in closing:
+            closed.close()
+        for ended in ending:
+            ended.end()
 
     def _answer(self, region: str, name: str, request: Request) -> Answer:
         try:
@@ -87,7 +100,7 @@ class FunctionHost:
             headers=request.headers,
             body=request.body,
             key_of=self._amazon.key,
-            now=datetime.now(UTC),
+            now=clock.now(),
         )
         if (signer.service, signer.region) != ("lambda", region):
             raise SignatureError(f"Credential should be scoped to {region}/lambda")

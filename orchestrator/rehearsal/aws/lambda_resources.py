@@ -20,7 +20,7 @@ def resources(amazon: Amazon, functions: FunctionHost) -> dict[str, ResourceType
     """The resource types of this module, by the engine's type token."""
     return {
         "aws:lambda/layerVersion:LayerVersion": LayerVersion(amazon),
-        "aws:lambda/function:Function": Function(amazon, functions),
+        "aws:lambda/function:Function": Function(amazon),
         "aws:lambda/functionUrl:FunctionUrl": FunctionUrl(amazon, functions),
     }
 
@@ -85,10 +85,6 @@ class Function(AwsResource):
     computed = ("arn", "invokeArn")
     not_stored = ("code",)
 
-    def __init__(self, amazon: Amazon, functions: FunctionHost) -> None:
-        super().__init__(amazon)
-        self._functions = functions
-
     def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html."""
         name, role = inputs["name"], inputs["role"]
@@ -133,8 +129,7 @@ class Function(AwsResource):
         return self._is_there(self._client(configuration).get_function, FunctionName=resource_id)
 
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
-        """DeleteFunction; the warm process goes with it."""
-        self._functions.forget(configuration["region"], resource_id)
+        """DeleteFunction; the warm process goes with it, and the URL."""
         doing = f"deleting Lambda Function ({resource_id})"
         self._drop(doing, self._client(configuration).delete_function, FunctionName=resource_id)
 
@@ -173,7 +168,6 @@ class FunctionUrl(AwsResource):
 
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """DeleteFunctionUrlConfig."""
-        self._functions.close_url(configuration["region"], state["functionName"])
         doing = f"deleting Lambda Function URL ({resource_id})"
         call = self._client(configuration).delete_function_url_config
         self._drop(doing, call, FunctionName=state["functionName"])

@@ -1,6 +1,7 @@
 """The AWS resource types that our stacks use: from the engine's inputs to calls on the stand-in cloud, and back.
 
-Each class acts on exactly the inputs in ``known``; ``provider.py`` refuses every other one.
+Here are what they share, log groups and roles; the others are in ``s3_resources`` and ``lambda_resources``. Each class
+acts on exactly the inputs in ``known``; ``provider.py`` refuses every other one.
 """
 # ruff: noqa: ARG002 - every resource type answers the same calls; not each needs all that they hand over.
 
@@ -12,8 +13,10 @@ from typing import Any
 import pulumi_aws as aws
 from botocore.exceptions import ClientError, ParamValidationError
 
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.aws import constraints
 from orchestrator.rehearsal.aws.cloud import ACCOUNT, Amazon
+from orchestrator.rehearsal.aws.conditions import UnknownConditionError, in_force
 from orchestrator.rehearsal.aws.constraints import ConstraintError
 from orchestrator.rehearsal.provider import HalfMadeError, LiveType, RefusedError, ResourceType
 
@@ -24,14 +27,16 @@ CONFIGURATION: Mapping[str, Callable[[str], Any]] = {
     "skipCredentialsValidation": json.loads,
     "skipRegionValidation": json.loads,
 }
-_GONE = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NoSuchEntity", "ResourceNotFoundException"})
+_GONE = frozenset(
+    {
+        "404", "NoSuchBucket", "NoSuchKey", "NoSuchLifecycleConfiguration", "NoSuchEntity", "ResourceNotFoundException"
+    }
+)  # fmt: skip
 
 
 def resources(amazon: Amazon) -> dict[str, ResourceType]:
     """The resource types of this module, by the engine's type token."""
     return {
-        "aws:s3/bucket:Bucket": Bucket(amazon),
-        "aws:s3/bucketObjectv2:BucketObjectv2": BucketObject(amazon),
         "aws:cloudwatch/logGroup:LogGroup": LogGroup(amazon),
         "aws:iam/role:Role": Role(amazon),
         "aws:iam/rolePolicy:RolePolicy": RolePolicy(amazon),
@@ -83,7 +88,8 @@ def tags(configuration: Mapping[str, Any]) -> dict[str, str]:
     return dict(configuration.get("defaultTags", {}).get("tags", {}))
 
 
-def _tag_list(configuration: Mapping[str, Any]) -> list[dict[str, str]]:
+def tag_list(configuration: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The same as S3 and IAM take them."""
     return [{"Key": key, "Value": value} for key, value in tags(configuration).items()]
 
 
@@ -93,79 +99,6 @@ def file_content(inputs: Mapping[str, Any], key: str) -> bytes:
     if path is None:
         raise RefusedError(f"{key}: the rehearsal takes files only")
     return Path(path).read_bytes()
-
-
-class Bucket(AwsResource, LiveType):
-    """An S3 bucket."""
-
-    service = "s3"
-    arguments = aws.s3.BucketArgs
-    known = frozenset({"bucket", "forceDestroy"})
-    name_input = "bucket"
-    computed = ("arn", "region")
-
-    def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html."""
-        client, name, region = self._client(configuration), inputs["bucket"], configuration["region"]
-        doing = f"creating S3 Bucket ({name})"
-        place = None if region == "us-east-1" else {"LocationConstraint": region}
-        self._ask(doing, client.create_bucket, Bucket=name, CreateBucketConfiguration=place)
-        tags = {"TagSet": _tag_list(configuration)}
-        outputs = {"arn": f"arn:aws:s3:::{name}", "region": region}
-        try:
-            self._ask(f"tagging S3 Bucket ({name})", client.put_bucket_tagging, Bucket=name, Tagging=tags)
-        except RefusedError as refusal:
-            raise HalfMadeError(str(refusal), name, outputs) from refusal
-        return name, outputs
-
-    def live(self, resource_id: str, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
-        """HeadBucket."""
-        client = self._client(configuration)
-        if not self._is_there(client.head_bucket, Bucket=resource_id):
-            return None
-        region = client.get_bucket_location(Bucket=resource_id)["LocationConstraint"] or "us-east-1"
-        return {"bucket": resource_id, "arn": f"arn:aws:s3:::{resource_id}", "region": region}
-
-    def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
-        """Refused while it has objects, unless the state says ``forceDestroy``."""
-        client = self._client(configuration)
-        if state.get("forceDestroy") and self.exists(resource_id, state, configuration):
-            for page in client.get_paginator("list_objects_v2").paginate(Bucket=resource_id):
-                for entry in page.get("Contents", []):
-                    client.delete_object(Bucket=resource_id, Key=entry["Key"])
-        self._drop(f"deleting S3 Bucket ({resource_id})", client.delete_bucket, Bucket=resource_id)
-
-
-class BucketObject(AwsResource):
-    """An object in a bucket."""
-
-    service = "s3"
-    arguments = aws.s3.BucketObjectv2Args
-    known = frozenset({"bucket", "key", "source", "sourceHash", "contentType"})
-    computed = ("etag",)
-    not_stored = ("source",)
-
-    def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html."""
-        bucket, key = inputs["bucket"], inputs["key"]
-        answer = self._ask(
-            f"uploading S3 Object ({key}) to Bucket ({bucket})",
-            self._client(configuration).put_object,
-            Bucket=bucket,
-            Key=key,
-            Body=file_content(inputs, "source"),
-            ContentType=inputs.get("contentType"),
-        )
-        return f"{bucket}/{key}", {"etag": answer["ETag"].strip('"')}
-
-    def exists(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
-        """HeadObject."""
-        return self._is_there(self._client(configuration).head_object, Bucket=state["bucket"], Key=state["key"])
-
-    def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
-        """DeleteObject."""
-        doing = f"deleting S3 Object ({resource_id})"
-        self._drop(doing, self._client(configuration).delete_object, Bucket=state["bucket"], Key=state["key"])
 
 
 class LogGroup(AwsResource, LiveType):
@@ -228,7 +161,7 @@ class Role(AwsResource):
             RoleName=name,
             Path=inputs.get("path"),
             AssumeRolePolicyDocument=inputs["assumeRolePolicy"],
-            Tags=_tag_list(configuration),
+            Tags=tag_list(configuration),
         )["Role"]
         return name, {"arn": role["Arn"], "uniqueId": role["RoleId"]}
 
@@ -258,6 +191,10 @@ class RolePolicy(AwsResource):
     def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html."""
         role, name = inputs["role"], inputs["name"]
+        try:
+            in_force(inputs["policy"], clock.now())
+        except UnknownConditionError as unknown:
+            raise RefusedError(f"policy: {unknown}") from unknown
         self._ask(
             f"putting IAM Role ({role}) Policy ({name})",
             self._client(configuration).put_role_policy,

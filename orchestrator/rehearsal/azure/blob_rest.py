@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.azure.sas import OVERRIDES, Asked, SasError, check
 from orchestrator.rehearsal.azure.storage import Account, Blob, Storage
 
@@ -73,7 +74,7 @@ def _check_caller(account: Account, container: str, name: str) -> None:
             "Key based authentication is not permitted on this storage account.",
         )
     permission = _PERMISSIONS[request.method]
-    asked = Asked(account.name, container, name, permission, request.scheme, datetime.now(UTC))
+    asked = Asked(account.name, container, name, permission, request.scheme, clock.now())
     try:
         check(request.args, account.keys.values(), asked)
     except SasError as error:

@@ -3,6 +3,7 @@
 Each of Azure's hosts is a loopback port. Clients find them through ``ARM_METADATA_HOSTNAME``, as in a private cloud.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.rehearsal.azure import arm, blob_rest
@@ -13,6 +14,7 @@ from orchestrator.rehearsal.azure.scm import DeploymentError
 from orchestrator.rehearsal.azure.storage import Storage
 from orchestrator.rehearsal.azure.subscription import Subscription
 from orchestrator.rehearsal.azure.web import Web
+from orchestrator.rehearsal.front_door import Around, as_it_is
 from orchestrator.rehearsal.tls import certificates
 
 _RELEASED_PACKAGE = "released-package.zip"
@@ -25,8 +27,9 @@ class AzureCloud:
     want to change is on ``subscription``, ``storage`` and ``web``.
     """
 
-    def __init__(self, folder: Path, subscription: str | None = None) -> None:
+    def __init__(self, folder: Path, subscription: str | None = None, around: Around = as_it_is) -> None:
         self._folder = folder
+        self._around = around
         self.tls = certificates(folder / "tls")
         self.directory = Directory()
         self.subscription = Subscription(
@@ -35,9 +38,8 @@ class AzureCloud:
         self.storage = Storage(self.subscription)
         self.web = Web(self.subscription, self.storage, self._start)
         manager = arm.application(self.subscription, self.directory, self.web, lambda: self.login)
-        self._arm, self._login, self._blobs = (
-            self.tls.serve(app) for app in (manager, self.directory.app, blob_rest.application(self.storage))
-        )
+        self._arm, self._login = (self.tls.serve(app, around) for app in (manager, self.directory.app))
+        self._blobs = self.tls.serve(blob_rest.application(self.storage))  # Only functions and hosts read there.
         self.login = f"https://127.0.0.1:{self._login.port}"
         self.storage.endpoint = f"https://127.0.0.1:{self._blobs.port}"
 
@@ -60,6 +62,11 @@ class AzureCloud:
             "REQUESTS_CA_BUNDLE": str(self.tls.authority),
         }
 
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, id) of all that a caller made and did not unmake."""
+        for part in (self.subscription, self.storage, self.web):
+            yield from part.held()
+
     def stop(self) -> None:
         """Stop answering and end every process; everything in this cloud is gone."""
         self.web.stop()
@@ -74,6 +81,7 @@ class AzureCloud:
             self.tls,
             check_token=self.directory.check,
             keep_package=self._keep_package,
+            around=self._around,
         )
 
     def _keep_package(self, site: Site, package: bytes) -> None:

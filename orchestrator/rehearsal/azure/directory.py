@@ -5,7 +5,6 @@ https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant
 
 import hmac
 import secrets
-import time
 import uuid
 from http import HTTPStatus
 from typing import Any
@@ -15,11 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.azure.rest import ArmError
 
 AUDIENCE = "https://management.rehearsal.invalid/"
 """Of tokens for Resource Manager, as its metadata says."""
 _LIFETIME = 3599
+_TIMES = ("verify_exp", "verify_nbf", "verify_iat")
 _GRANT = frozenset({"grant_type", "client_id", "client_secret", "scope"})
 # What MSAL says about itself.
 _TELEMETRY = frozenset(
@@ -47,7 +48,7 @@ class Directory:
 
     def token(self, audience: str, *, lifetime: int = _LIFETIME) -> str:
         """A token of the caller; ``lifetime`` in seconds."""
-        now = int(time.time())
+        now = int(clock.seconds())
         claims = {
             "aud": audience,
             "iss": f"https://sts.windows.net/{self.tenant}/",
@@ -71,18 +72,15 @@ class Directory:
         if scheme != "Bearer":
             raise ArmError(401, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         try:
-            jwt.decode(
+            claims = jwt.decode(
                 token,
                 self._key.public_key(),
                 algorithms=["RS256"],
                 audience=AUDIENCE,
                 issuer=f"https://sts.windows.net/{self.tenant}/",
-                options={"require": ["exp", "aud", "iss"]},
+                # The times are held against our clock, not against this machine's.
+                options={"require": ["exp", "nbf", "aud", "iss"], **dict.fromkeys(_TIMES, False)},
             )
-        except jwt.ExpiredSignatureError as error:
-            raise ArmError(
-                401, "ExpiredAuthenticationToken", "The access token expiry is earlier than current UTC time."
-            ) from error
         except jwt.InvalidAudienceError as error:
             raise ArmError(
                 401,
@@ -92,6 +90,12 @@ class Directory:
             ) from error
         except jwt.InvalidTokenError as error:
             raise ArmError(401, "InvalidAuthenticationToken", "The access token is invalid.") from error
+        if claims["exp"] <= clock.seconds():
+            raise ArmError(
+                401, "ExpiredAuthenticationToken", "The access token expiry is earlier than current UTC time."
+            )
+        if claims["nbf"] > clock.seconds():
+            raise ArmError(401, "InvalidAuthenticationToken", "The access token is not yet valid.")
 
     def _configuration(self, tenant: str) -> Response:
         self._check_tenant(tenant)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from orchestrator.rehearsal.azure.host import Host, HostError, Match, Site, log
 from orchestrator.rehearsal.azure.scm import ScmSite
-from orchestrator.rehearsal.front_door import Answer, Listener, Request
+from orchestrator.rehearsal.front_door import Answer, Around, Listener, Request, as_it_is
 from orchestrator.rehearsal.tls import Tls
 
 _FETCH_SECONDS = 60
@@ -40,6 +40,7 @@ class FunctionApp:
         *,
         check_token: Callable[[str | None], None],
         keep_package: Callable[[Site, bytes], None],
+        around: Around = as_it_is,
     ) -> None:
         self.site = site
         self._folder = folder
@@ -49,10 +50,16 @@ class FunctionApp:
         self._stopped = False
         self._package: bytes | None = None
         self._host: Host | None = None
-        self._door = Listener(self._answer, tls.server)
-        self._scm = Listener(ScmSite(site, check_token, self._publish).answer, tls.server)
+        self._door = Listener(self._answer, tls.server, around=around)
+        self._scm = Listener(ScmSite(site, check_token, self._publish).answer, tls.server, around=around)
         self.host_name = self._door.address
         self.scm_host_name = self._scm.address
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether its host runs."""
+        with self._lock:
+            return self._host is not None and not self._host.ended
 
     def start(self) -> None:
         """Start the host if it is not running and there is a package; HostError when it does not start."""

@@ -7,11 +7,13 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
-from orchestrator.rehearsal.azure import sas
+from orchestrator.rehearsal import clock
+from orchestrator.rehearsal.azure import lifecycle, sas
 from orchestrator.rehearsal.azure.regions import region
 from orchestrator.rehearsal.azure.rest import ArmError, not_found, unsupported
 from orchestrator.rehearsal.azure.subscription import ExistsError, Resource, Subscription
@@ -49,7 +51,11 @@ class Blob:
 
 @dataclass
 class Account:
-    """A storage account with its two keys (base64), and its containers with their blobs, all by name."""
+    """A storage account with its two keys (base64), and its containers with their blobs, all by name.
+
+    ``policy`` are its lifecycle rules as Resource Manager has them. They are kept, and nothing is done by them: no
+    rehearsal lasts a day.
+    """
 
     id: str
     name: str
@@ -59,6 +65,7 @@ class Account:
     shared_keys_allowed: bool
     keys: Mapping[str, str]
     created: datetime
+    policy: Sequence[Mapping[str, Any]] | None = None
     containers: dict[str, dict[str, Blob]] = field(default_factory=dict)
 
 
@@ -71,6 +78,16 @@ class Storage:
         self.taken: set[str] = set()
         self._subscription = subscription
         self._accounts: dict[str, Account] = {}
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, id) of the accounts, their containers and blobs."""
+        for account in list(self._accounts.values()):
+            yield "account", account.id
+            if account.policy is not None:
+                yield "lifecycle", f"{account.id}/managementPolicies/default"
+            for container, blobs in list(account.containers.items()):
+                yield "container", self.container_id(account, container)
+                yield from (("blob", f"{self.container_id(account, container)}/blobs/{name}") for name in list(blobs))
 
     def create_account(
         self,
@@ -144,6 +161,36 @@ class Storage:
     def _end(self, name: str) -> None:
         del self._accounts[name]
 
+    # ---- the lifecycle of its blobs
+
+    def set_policy(self, group: str, name: str, rules: Sequence[Mapping[str, Any]]) -> str:
+        """Give an account its lifecycle rules; the policy's id. All accounts here are of a kind that takes them.
+
+        https://learn.microsoft.com/rest/api/storagerp/management-policies/create-or-update
+        """
+        account = self.account(group, name)
+        policy_id = f"{account.id}/managementPolicies/default"
+        self._subscription.authorize(f"{ACCOUNT}/managementPolicies/write", policy_id)
+        if account.policy is not None:
+            raise ExistsError(policy_id)
+        lifecycle.check(rules)
+        account.policy = rules
+        return policy_id
+
+    def policy(self, group: str, name: str) -> Sequence[Mapping[str, Any]]:
+        """An account's lifecycle rules; ArmError 404 when it has none."""
+        account = self.account(group, name)
+        if account.policy is None:
+            raise ArmError(404, "ManagementPolicyNotFound", f"No ManagementPolicy found for account {name}")
+        return account.policy
+
+    def delete_policy(self, group: str, name: str) -> None:
+        """Take an account's lifecycle rules away; ArmError 404 when it has none."""
+        self.policy(group, name)
+        account = self.account(group, name)
+        self._subscription.authorize(f"{ACCOUNT}/managementPolicies/delete", f"{account.id}/managementPolicies/default")
+        account.policy = None
+
     # ---- keys and signatures
 
     def list_keys(self, group: str, name: str) -> Mapping[str, str]:
@@ -177,7 +224,7 @@ class Storage:
             "sv": sas.ARM_VERSION,
             "sr": resource,
             "spr": protocols,
-            "st": _seven_digits(datetime.now(UTC)),
+            "st": _seven_digits(clock.now()),
             "se": _seven_digits(ends.astimezone(UTC)),
             "sp": permissions,
         }

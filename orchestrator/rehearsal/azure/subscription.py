@@ -8,7 +8,7 @@ import re
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -95,6 +95,12 @@ class Subscription:
             f"{self._caller} does not have authorization to perform action '{action}' over scope '{scope}' or the "
             "scope is invalid. If access was recently granted, please refresh your credentials.",
         )
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, id) of the groups, and of what Resource Manager lists in them."""
+        for group in self.groups(None):
+            yield "resource group", group.id
+        yield from ((resource.type, resource.id) for resource in self.resources(None))
 
     # ---- groups
 

@@ -5,7 +5,7 @@ An app's host, which answers requests, is in ``functions``; what an app may be i
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,14 @@ class Web:
         self._start = start
         self._plans: dict[str, Plan] = {}
         self._apps: dict[str, FunctionApp] = {}
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, id) of the plans, the apps and the processes that run for them."""
+        yield from (("plan", plan.id) for plan in list(self._plans.values()))
+        for app in list(self._apps.values()):
+            yield "app", app.site.id
+            if app.is_warm:
+                yield "app process", app.site.id
 
     # ---- plans
 

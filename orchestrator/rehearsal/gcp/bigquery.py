@@ -6,11 +6,11 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets and .../tables
 
 import re
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.gcp import sample
 from orchestrator.rehearsal.gcp.rest import CloudError, checked_labels, unsupported
 from orchestrator.rehearsal.gcp.sample import PublicTables
@@ -29,7 +29,7 @@ _FIXED_SIZES = {"INT64": 8, "FLOAT64": 8, "BOOL": 1, "DATE": 8, "DATETIME": 8}
 
 def now_ms() -> int:
     """Milliseconds since 1970, as BigQuery counts time."""
-    return time.time_ns() // 1_000_000
+    return int(clock.seconds() * 1000)
 
 
 def logical_size(column: str, kind: str) -> str:
@@ -73,6 +73,14 @@ class BigQuery:
         self._public = public
         self._datasets: dict[str, Dataset] = {}
         self._lock = threading.RLock()
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, name) of the datasets and their tables. BigQuery's own, of results that are kept for a day, are none."""
+        with self._lock:
+            found = [(name, list(one.tables)) for name, one in self._datasets.items() if not name.startswith("_")]
+        for name, tables in found:
+            yield "bigquery dataset", name
+            yield from (("bigquery table", f"{name}.{table}") for table in tables)
 
     # ---- what the Pulumi provider calls
 

@@ -8,7 +8,7 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -78,6 +78,12 @@ class Jobs:
         self._jobs: dict[tuple[str, str], Job] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, id) of the jobs that are not done: they bill, and write what they find out."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        yield from (("bigquery job", job.id) for job in jobs if not job.done.is_set())
 
     def insert(self, project: str, body: Any) -> dict[str, Any]:
         """Start a job, or answer a dry run; returns the job's REST resource.

@@ -6,13 +6,14 @@ caller owns the project, any other account may only do what a bucket's policy gr
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
+from orchestrator.rehearsal.front_door import Around, as_it_is
 from orchestrator.rehearsal.gcp import bigquery_rest, cloud_run_rest, cloud_storage_rest, projects_rest
 from orchestrator.rehearsal.gcp.bigquery import BigQuery
 from orchestrator.rehearsal.gcp.bigquery_jobs import Jobs
@@ -47,7 +48,14 @@ class GoogleCloud:
     """
 
     def __init__(
-        self, tables: PublicTables, *, project: str, identity: Identity, folder: Path, part_bytes: int = _PART_BYTES
+        self,
+        tables: PublicTables,
+        *,
+        project: str,
+        identity: Identity,
+        folder: Path,
+        part_bytes: int = _PART_BYTES,
+        around: Around = as_it_is,
     ) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.project = project
@@ -57,10 +65,10 @@ class GoogleCloud:
         self.storage = CloudStorage(project=project)
         self.jobs = Jobs(self.bigquery, self.storage, part_bytes=part_bytes)
         app = Flask(__name__, static_folder=None)
-        self._server = make_server("127.0.0.1", 0, app, threaded=True)
+        self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=around(WSGIRequestHandler))
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
         leads_here = {"STORAGE_EMULATOR_HOST": self.endpoint}
-        self.run = CloudRun(self.access, self.storage, identity, variables=leads_here, folder=folder)
+        self.run = CloudRun(self.access, self.storage, identity, variables=leads_here, folder=folder, around=around)
         app.before_request(self._check_caller)
         app.register_error_handler(CloudError, CloudError.response)
         app.register_error_handler(HTTPException, _refuse_unknown)
@@ -88,6 +96,11 @@ class GoogleCloud:
             "GOOGLE_RESOURCE_MANAGER_CUSTOM_ENDPOINT": f"{self.endpoint}/v1/",
             "GOOGLE_CLOUD_PROJECT": self.project,
         }
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, name) of all that a caller made and did not unmake."""
+        for part in (self.bigquery, self.jobs, self.storage, self.run, self.access):
+            yield from part.held()
 
     def stop(self) -> None:
         """Stop answering, and end every service; everything in this cloud is gone."""

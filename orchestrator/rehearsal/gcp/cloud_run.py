@@ -9,12 +9,13 @@ import string
 import threading
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.rehearsal.front_door import Around, as_it_is
 from orchestrator.rehearsal.gcp import cloud_run_rules
 from orchestrator.rehearsal.gcp.cloud_run_host import ServiceHost
 from orchestrator.rehearsal.gcp.cloud_storage import CloudStorage
@@ -42,13 +43,21 @@ class CloudRun:
     """
 
     def __init__(
-        self, project: Project, storage: CloudStorage, identity: Identity, *, variables: Mapping[str, str], folder: Path
+        self,
+        project: Project,
+        storage: CloudStorage,
+        identity: Identity,
+        *,
+        variables: Mapping[str, str],
+        folder: Path,
+        around: Around = as_it_is,
     ) -> None:
         self._project = project
         self._storage = storage
         self._identity = identity
         self._variables = variables
         self._folder = folder
+        self._around = around
         self._services: dict[tuple[str, str], _Service] = {}
         self._operations: dict[str, dict[str, Any]] = {}
         self._lock = threading.RLock()
@@ -78,6 +87,7 @@ class CloudRun:
                 may_invoke=lambda email: bool(self._project.granted(email, [INVOKE])),
                 variables={**self._variables, "K_SERVICE": name, "K_REVISION": made, "K_CONFIGURATION": name},
                 folder=self._folder / uuid.uuid4().hex,
+                around=self._around,
             )
             added = _added(full_name, f"{full_name}/revisions/{made}", host.url)
             self._services[region, name] = _Service({**resource, "labels": labels, **added}, host)
@@ -115,6 +125,15 @@ class CloudRun:
         if name not in self._operations:
             raise CloudError(404, "NOT_FOUND", f"Resource '{name}' of kind 'OPERATION' does not exist.")
         return self._operations[name]
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, name) of the services, and of the processes that run for them."""
+        with self._lock:
+            services = list(self._services.values())
+        for service in services:
+            yield "run service", service.resource["name"]
+            if service.host.is_warm:
+                yield "run process", service.resource["name"]
 
     def stop(self) -> None:
         """End every service."""

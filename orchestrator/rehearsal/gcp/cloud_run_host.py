@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.rehearsal.front_door import Answer, Listener, Request
+from orchestrator.rehearsal.front_door import Answer, Around, Listener, Request, as_it_is
 from orchestrator.rehearsal.function_process import remove, unpack
 from orchestrator.rehearsal.gcp.cloud_run_rules import Revision
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer, ServiceAccount, TokenError
@@ -47,6 +47,7 @@ class ServiceHost:
         may_invoke: Callable[[str], bool],
         variables: Mapping[str, str],
         folder: Path,
+        around: Around = as_it_is,
     ) -> None:
         self._revision = revision
         self._source = source
@@ -58,7 +59,13 @@ class ServiceHost:
         self._instance: _Instance | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._listener = Listener(self._answer)
+        self._listener = Listener(self._answer, around=around)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether an instance runs."""
+        with self._lock:
+            return self._instance is not None and not self._instance.function.ended
 
     @property
     def url(self) -> str:

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -67,6 +67,15 @@ class CloudStorage:
         self.project = project
         self._buckets: dict[str, Bucket] = {}
         self._lock = threading.RLock()
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, name) of the buckets, their objects, and what was granted on them."""
+        with self._lock:
+            found = [(name, list(bucket.objects), list(bucket.policy)) for name, bucket in self._buckets.items()]
+        for name, objects, policy in found:
+            yield "storage bucket", name
+            yield from (("storage object", f"{name}/{one}") for one in objects)
+            yield from (("storage permission", f"{name}: {binding.role} {binding.member}") for binding in policy)
 
     def create_bucket(
         self,

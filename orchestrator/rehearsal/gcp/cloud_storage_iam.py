@@ -6,8 +6,10 @@ https://cloud.google.com/storage/docs/access-control/iam.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.gcp.rest import CloudError, unsupported
 
 # https://cloud.google.com/storage/docs/access-control/iam-roles, less what has no stand-in (folders).
@@ -15,9 +17,10 @@ _ROLES: Mapping[str, frozenset[str]] = {
     "roles/storage.objectViewer": frozenset({"storage.objects.get", "storage.objects.list"}),
 }
 _ACCOUNT = "serviceAccount:"
-# https://cloud.google.com/iam/docs/conditions-attribute-reference#resource-name, of the CEL two forms.
+# https://cloud.google.com/iam/docs/conditions-attribute-reference: of the CEL two forms of a name, and until when.
 _STARTS_WITH = re.compile(r'resource\.name\.startsWith\("([^"\\]*)"\)')
 _EQUALS = re.compile(r'resource\.name == "([^"\\]*)"')
+_UNTIL = re.compile(r'(.*) && request\.time < timestamp\("([0-9-]{10}T[0-9:]{8}Z)"\)')
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,19 @@ class Binding:
             return False
         if self.expression is None:
             return True
-        if starts_with := _STARTS_WITH.fullmatch(self.expression):
+        on_name, ends = _parts(self.expression)
+        if ends is not None and clock.now() >= ends:
+            return False
+        if starts_with := _STARTS_WITH.fullmatch(on_name):
             return resource_name.startswith(starts_with[1])
-        equals = _EQUALS.fullmatch(self.expression)
+        equals = _EQUALS.fullmatch(on_name)
         return equals is not None and resource_name == equals[1]
+
+
+def _parts(expression: str) -> tuple[str, datetime | None]:
+    """What a condition says of the name, and when it ends, if it does. ValueError for a time that is none."""
+    until = _UNTIL.fullmatch(expression)
+    return (until[1], datetime.fromisoformat(until[2])) if until else (expression, None)
 
 
 def object_name(bucket: str, name: str | None) -> str:
@@ -71,10 +83,15 @@ def check(binding: Binding, *, bucket: str, uniform_access: bool, public_access_
         raise CloudError(
             412, "conditionNotMet", f"Conditions need uniform bucket-level access, which {bucket} does not have."
         )
-    found = _STARTS_WITH.fullmatch(binding.expression) or _EQUALS.fullmatch(binding.expression)
+    try:
+        on_name, _ = _parts(binding.expression)
+    except ValueError as error:
+        raise CloudError(400, "invalid", f"Invalid timestamp in the condition {binding.expression}") from error
+    found = _STARTS_WITH.fullmatch(on_name) or _EQUALS.fullmatch(on_name)
     if not found:
         raise unsupported(
-            f'condition {binding.expression}; resource.name.startsWith("...") and resource.name == "..." are known'
+            f'condition {binding.expression}; resource.name.startsWith("...") and resource.name == "..." are known, '
+            'alone or with && request.time < timestamp("...Z")'
         )
     if not found[1].startswith(object_name(bucket, "")):
         raise unsupported(f"condition {binding.expression}; names of objects in {bucket} are known")

@@ -9,7 +9,6 @@ outside. Google's access tokens are opaque to their bearer; ours are JWTs (RFC 7
 
 import base64
 import json
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,7 +19,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from orchestrator.rehearsal.front_door import Answer, Listener, Request
+from orchestrator.rehearsal import clock
+from orchestrator.rehearsal.front_door import Answer, Around, Listener, Request, as_it_is
 
 UNIVERSE = "rehearsal.invalid"
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
@@ -80,7 +80,7 @@ class Identity:
         return str(claims["email"])
 
     def _signed(self, kind: str, account: ServiceAccount, more: Mapping[str, str]) -> str:
-        now = int(time.time())
+        now = int(clock.seconds())
         claims = {
             "iss": _ISSUER,
             "sub": account.unique_id,
@@ -103,7 +103,7 @@ class Identity:
         header, claims = (json.loads(_decode(part)) for part in signed.split("."))
         if header != {"alg": "RS256", "typ": kind}:
             raise TokenError(f"it is a token of another kind: {header['typ']}")
-        if not claims["iat"] - _CLOCK_SKEW_SECONDS <= time.time() <= claims["exp"] + _CLOCK_SKEW_SECONDS:
+        if not claims["iat"] - _CLOCK_SKEW_SECONDS <= clock.seconds() <= claims["exp"] + _CLOCK_SKEW_SECONDS:
             raise TokenError("it has expired")
         return dict(claims)
 
@@ -111,10 +111,10 @@ class Identity:
 class MetadataServer:
     """A metadata server for programs that run as ``account``. Listens on this machine until it is closed."""
 
-    def __init__(self, identity: Identity, account: ServiceAccount) -> None:
+    def __init__(self, identity: Identity, account: ServiceAccount, around: Around = as_it_is) -> None:
         self._identity = identity
         self._account = account
-        self._listener = Listener(self._answer)
+        self._listener = Listener(self._answer, around=around)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import re
 import secrets
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from orchestrator.rehearsal.gcp.identity import ServiceAccount
 from orchestrator.rehearsal.gcp.rest import CloudError
@@ -31,6 +31,10 @@ class Project:
         self._owner = caller_of(project_id)
         self._accounts = {self._owner.email: self._owner}
         self._lock = threading.RLock()
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """(kind, email) of the service accounts but the caller's."""
+        yield from (("service account", one.email) for one in self.accounts() if not self.owns(one.email))
 
     def owns(self, email: str) -> bool:
         """Whether that is the rehearsal's caller."""

@@ -6,6 +6,7 @@ table, ``public_storms``, with the year as text in ``_table_suffix``.
 """
 
 import glob
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,8 @@ class PublicTables:
         """The tables of a Parquet file or glob, of NOAA's ``StormEvents_details*.csv[.gz]``, or synthetic (None).
 
         Raises:
-            UsageError: nothing matches, the kind of file is unknown, it is not readable, or its columns are wrong.
+            UsageError: nothing matches, the kind of file is unknown, it is not readable, or its columns or
+                years are wrong.
         """
         database = duckdb.connect()
         # Nothing is fetched at run time: an extension that is not built in is an error, not a download.
@@ -177,6 +179,16 @@ def _load_synthetic(database: duckdb.DuckDBPyConnection) -> Mapping[str, str]:
 
 def _served(label: str, database: duckdb.DuckDBPyConnection, columns: Mapping[str, str]) -> PublicTables:
     years = database.execute(f"SELECT DISTINCT {SUFFIX} FROM {RELATION} ORDER BY 1").fetchall()  # noqa: S608
+    for (year,) in years:  # It becomes the name of a table, and part of our SQL.
+        if year is None or not re.fullmatch("[0-9]{4}", year):
+            raise UsageError(
+                f"rehearsal.tables: {label} has a year that is none",
+                details=f"expected four digits, got {'nothing' if year is None else ascii(year[:40])}",
+                resolution="give NOAA's own StormEvents_details files, or Parquet with a whole number in year",
+            )
+    # All is loaded: whatever a query gets past us, it reads and writes no file, and loads no extension.
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
     return PublicTables(label, database, columns, tuple(year for (year,) in years))
 
 

@@ -24,6 +24,17 @@ BUCKET = Rule(
         "höp", "hop data",
     ),
 )  # fmt: skip
+RULE_ID = Rule(
+    f"{_S3}/intro-lifecycle-rules.html",
+    lambda value: 1 <= len(value) <= 255,
+    legal=("fuse", "i" * 255),
+    illegal=("", "i" * 256),
+)
+RULE_STATUS = Rule(
+    f"{_S3}/intro-lifecycle-rules.html", one_of("Enabled", "Disabled"), legal=("Enabled",), illegal=("enabled", "")
+)
+# The most is a 32-bit integer's: https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleExpiration.html
+RULE_DAYS = Rule(f"{_S3}/intro-lifecycle-rules.html", whole(1, 2**31 - 1), legal=(1, 365), illegal=(0, -1))
 KEY = Rule(
     f"{_S3}/object-keys.html",
     size(1, 1024),
@@ -176,10 +187,16 @@ REGION = Rule(
     illegal=(),
 )
 
+_LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
 RULES: Mapping[Path, Rule] = {
     ("aws:s3/bucket:Bucket", "bucket"): BUCKET,
     ("aws:s3/bucket:Bucket", "provider.region"): REGION,
     ("aws:s3/bucket:Bucket", "provider.defaultTags.tags"): TAGS,
+    (_LIFECYCLE, "bucket"): reference(BUCKET),
+    (_LIFECYCLE, "rules.id"): RULE_ID,
+    (_LIFECYCLE, "rules.status"): RULE_STATUS,
+    (_LIFECYCLE, "rules.expiration.days"): RULE_DAYS,
+    (_LIFECYCLE, "rules.abortIncompleteMultipartUpload.daysAfterInitiation"): RULE_DAYS,
     ("aws:s3/bucketObjectv2:BucketObjectv2", "bucket"): reference(BUCKET),
     ("aws:s3/bucketObjectv2:BucketObjectv2", "key"): KEY,
     ("aws:cloudwatch/logGroup:LogGroup", "name"): LOG_GROUP,

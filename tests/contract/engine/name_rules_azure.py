@@ -38,6 +38,20 @@ BLOB = Rule(
     legal=("b" * 1024, "a/b.csv"),
     illegal=("", "b" * 1025, "a.", "a/"),
 )
+_LIFECYCLE_RULES = "https://learn.microsoft.com/azure/storage/blobs/lifecycle-management-policy-structure"
+RULE_NAME = Rule(
+    _LIFECYCLE_RULES,
+    pattern("[A-Za-z0-9]{1,256}"),
+    legal=("fuse", "r" * 256, "1"),
+    illegal=("", "r" * 257, "a-b", "a b", "ä"),
+)
+RULE_BLOBS = Rule(
+    _LIFECYCLE_RULES,
+    lambda value: bool(value) and set(value) <= {"blockBlob", "appendBlob"},
+    legal=(["blockBlob"], ["blockBlob", "appendBlob"]),
+    illegal=([], ["pageBlob"], ["BlockBlob"]),
+)
+RULE_DAYS = Rule(_LIFECYCLE_RULES, lambda value: value >= 0 and value == int(value), legal=(0, 1), illegal=(-1, 0.5))
 PLAN = Rule(
     f"{_NAMES}#microsoftweb",
     pattern("[A-Za-z0-9-]{1,60}"),
@@ -93,6 +107,7 @@ INSTANCES = Rule(
 )
 _PYTHON = f"{_FUNCTIONS}/functions-reference-python#python-version"
 _ACCOUNT_TYPE = "azure-native:storage:StorageAccount"
+_POLICY_TYPE = "azure-native:storage:ManagementPolicy"
 _CONTAINER_TYPE = "azure-native:storage:BlobContainer"
 _BLOB_TYPE = "azure-native:storage:Blob"
 _PLAN_TYPE = "azure-native:web:AppServicePlan"
@@ -109,7 +124,7 @@ RULES: Mapping[Path, Rule] = {
     (_APP, "location"): reference(LOCATION),  # Its plan's.
     **{
         (token, "resourceGroupName"): reference(GROUP)
-        for token in (_ACCOUNT_TYPE, _CONTAINER_TYPE, _BLOB_TYPE, _PLAN_TYPE, _APP)
+        for token in (_ACCOUNT_TYPE, _POLICY_TYPE, _CONTAINER_TYPE, _BLOB_TYPE, _PLAN_TYPE, _APP)
     },
     (_ACCOUNT_TYPE, "accountName"): ACCOUNT,
     (_ACCOUNT_TYPE, "kind"): Rule(
@@ -131,6 +146,19 @@ RULES: Mapping[Path, Rule] = {
         illegal=("1.2", "TLS1.2"),
     ),
     (_ACCOUNT_TYPE, "tags"): ACCOUNT_TAGS,
+    (_POLICY_TYPE, "accountName"): reference(ACCOUNT),
+    (_POLICY_TYPE, "managementPolicyName"): Rule(
+        "https://learn.microsoft.com/rest/api/storagerp/management-policies/create-or-update#managementpolicyname",
+        one_of("default"),
+        legal=("default",),
+        illegal=("fuse", "Default", ""),
+    ),
+    (_POLICY_TYPE, "policy.rules.name"): RULE_NAME,
+    (_POLICY_TYPE, "policy.rules.type"): Rule(
+        _LIFECYCLE_RULES, one_of("Lifecycle"), legal=("Lifecycle",), illegal=("lifecycle", "")
+    ),
+    (_POLICY_TYPE, "policy.rules.definition.filters.blobTypes"): RULE_BLOBS,
+    (_POLICY_TYPE, "policy.rules.definition.actions.baseBlob.delete.daysAfterModificationGreaterThan"): RULE_DAYS,
     (_CONTAINER_TYPE, "accountName"): reference(ACCOUNT),
     (_CONTAINER_TYPE, "containerName"): CONTAINER,
     (_CONTAINER_TYPE, "publicAccess"): Rule(

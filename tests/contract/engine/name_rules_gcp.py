@@ -164,8 +164,12 @@ RULES: Mapping[Path, Rule] = {
         "https://cloud.google.com/iam/docs/conditions-overview#structure", size(1, 100), legal=(), illegal=()
     ),
     ("gcp:storage/bucketIAMMember:BucketIAMMember", "condition.expression"): Rule(
+        # The time: https://cloud.google.com/iam/docs/conditions-attribute-reference#date-time
         f"{_STORAGE}/access-control/iam#conditions",
-        pattern(r'resource\.name\.startsWith\("projects/_/buckets/[a-z0-9_.-]+/objects/[^"]*"\)'),
+        pattern(
+            r'resource\.name\.startsWith\("projects/_/buckets/[a-z0-9_.-]+/objects/[^"]*"\)'
+            r' && request\.time < timestamp\("\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"\)'
+        ),
         legal=(),
         illegal=("", 'resource.name.startsWith("extract"'),
     ),

@@ -3,24 +3,17 @@
 import inspect
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pulumi import _types as sdk_types
-from pulumi.provider.experimental.provider import Provider
 
-from orchestrator.engine import Backend, Stack
-from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal import schema
-from orchestrator.rehearsal.aws.cloud import Amazon
-from orchestrator.rehearsal.aws.function_url import FunctionHost
 from orchestrator.rehearsal.provider import RefusedError
-from orchestrator.settings import DEFAULT_CONFIG, load
-from stacks.naming import Names, new_run_id
+from orchestrator.settings import DEFAULT_CONFIG
 from tests.contract.engine import name_rules, name_rules_aws, name_rules_azure, name_rules_gcp
 from tests.contract.engine.generated_configs import PROJECT, SUBSCRIPTION, configs
 from tests.contract.engine.name_rules import Rule, values_at, with_value
@@ -31,7 +24,8 @@ NO_RULE = {
     "files": {"source", "code"},
     "compared by the provider only": {"sourceHash", "sourceCodeHash"},
     "any text": {
-        "contentType", "siteConfig.appSettings.value", "template.containers.args", "template.containers.commands"
+        "contentType", "siteConfig.appSettings.value", "template.containers.args", "template.containers.commands",
+        "rules.filter.prefix",
     },
     "a kind that takes no list": {"kind"},
     "a resource's id": {"serverFarmId"},
@@ -49,12 +43,15 @@ NAMES = {
     "gcp:bigquery/dataset:Dataset": "datasetId",
     "gcp:serviceaccount/account:Account": "accountId",
 }
+# A flex plan takes one app, an account one lifecycle policy.
+ONE_ONLY = {"azure-native:web:WebApp", "azure-native:storage:ManagementPolicy"}
 # What the SDKs say themselves, in the words of the providers' own schemas.
 SAID = {
     ("azure-native:storage:StorageAccount", "accountName"): "must be between 3 and 24 characters in length and use "
     "numbers and lower-case letters only",
     ("azure-native:storage:StorageAccount", "tags"): "a key with a length no greater than 128 characters and a value "
     "with a length no greater than 256 characters",
+    ("azure-native:storage:ManagementPolicy", "managementPolicyName"): "It should always be 'default'",
     ("azure-native:storage:BlobContainer", "containerName"): "must be between 3 and 63 characters in length and use "
     "numbers, lower-case letters and dash (-) only. Every dash (-) character must be immediately preceded and followed "
     "by a letter or number",
@@ -77,66 +74,6 @@ SAID = {
     ("aws:lambda/function:Function", "layers"): "maximum of 5",
     ("aws:lambda/functionUrl:FunctionUrl", "authorizationType"): "Valid values are `AWS_IAM` and `NONE`",
 }
-
-
-@pytest.fixture(scope="module")
-def recorder(
-    amazon: Amazon,
-    functions: FunctionHost,
-    serve_provider: Callable[[Provider], int],
-    cli: Cli,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Recorder:
-    folder = tmp_path_factory.mktemp("inputs")
-    (folder / "state").mkdir()
-    backend = Backend((folder / "state").as_uri(), "passphrase of the tests")
-
-    def stack(name: str) -> Stack:
-        (folder / name).mkdir()
-        return Stack(name, "all", folder=folder / name, cli=cli, backend=backend, pulumi_home=folder / "pulumi-home")
-
-    return Recorder(amazon, functions, serve_provider, stack, folder)
-
-
-def shipped(name: str, *overrides: str, layer_mib: int = 40) -> Config:
-    """A config as it is shipped, with what its user must fill in."""
-    given = load(DEFAULT_CONFIG.parent / name, overrides=overrides, environ={})
-    return Config(given, Names(new_run_id(datetime.now(UTC))), layer_mib)
-
-
-@pytest.fixture(scope="module")
-def live(recorder: Recorder) -> Iterator[Clouds]:
-    """All that the live configs make."""
-    clouds = recorder.clouds(project=PROJECT, subscription=SUBSCRIPTION)
-    mine, paid = f"data.project={PROJECT}", f"compute.subscription={SUBSCRIPTION}"
-    recorder.up(
-        clouds,
-        [
-            shipped("aws.yaml", mine),
-            shipped("aws.yaml", mine, layer_mib=60),  # Above what Lambda takes directly.
-            shipped("azure.yaml", mine, paid),
-            shipped("azure.yaml", mine, paid, "compute.plan=flex"),
-            shipped("gcp.yaml", mine),
-        ],
-    )
-    yield clouds
-    clouds.stop()
-
-
-@pytest.fixture(scope="module")
-def rehearsed(recorder: Recorder) -> Iterator[Clouds]:
-    """All that the configs make that switch by one word."""
-    clouds = recorder.clouds(project="rehearsal-project", subscription=None)
-    recorder.up(
-        clouds,
-        [
-            shipped(name, f"compute.cloud={cloud}")
-            for name in ("rehearsal.yaml", "ci.yaml")
-            for cloud in ("aws", "azure", "gcp")
-        ],
-    )
-    yield clouds
-    clouds.stop()
 
 
 def broken(records: list[Record]) -> list[str]:
@@ -220,7 +157,7 @@ def refused(record: Record, path: str, value: Any) -> bool:
     configuration = changed.pop("provider")
     if schema.mistakes(record.kind.arguments, changed, record.kind.known):
         return True
-    if record.token == "azure-native:web:WebApp":  # A flex plan takes one app only.
+    if record.token in ONE_ONLY:
         record.kind.delete("", record.inputs, configuration)
     try:
         resource_id, outputs = record.create(changed, configuration)

@@ -14,7 +14,7 @@ from orchestrator.clouds.gcp import DryRun
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.query import Query
 from orchestrator.rehearsal.gcp.rest import CloudError
-from tests.contract.google.google_sides import STORMS, GoogleSide
+from tests.contract.google.google_sides import NAMES, STORMS, GoogleSide
 
 API = "https://cloud.google.com/bigquery/docs/reference/rest/v2"
 ERRORS = "https://cloud.google.com/bigquery/docs/error-messages"
@@ -72,7 +72,9 @@ def test_a_datasets_name_is_taken_once(google: GoogleSide, dataset: str) -> None
 
 
 @pytest.mark.differs("it lists all of them, those of queries without a table too", f"{API}/datasets/list")
-def test_datasets_that_are_left_are_found_by_their_label_and_removed(google: GoogleSide, dataset: str) -> None:
+def test_datasets_that_are_left_are_found_by_their_label_and_removed(google: GoogleSide) -> None:
+    dataset = NAMES.dataset
+    google.making.dataset(dataset)
     run(google.clients.bigquery, "SELECT 1 AS n")
     listed = google.clients.bigquery.list_datasets(filter="labels.run-id:none")
     assert list(listed) == []

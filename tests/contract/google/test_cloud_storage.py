@@ -12,7 +12,8 @@ import pytest
 import requests
 from google.api_core.exceptions import GoogleAPICallError
 
-from orchestrator.clouds import Remaining, gcp_clients
+from orchestrator import deadlines
+from orchestrator.clouds import Remaining
 from orchestrator.errors import OrchestratorError
 from orchestrator.rehearsal.gcp.rest import CloudError
 from tests.contract.google.broken_line import Line
@@ -222,7 +223,7 @@ def test_a_bucket_that_is_left_is_removed_with_its_objects(google: GoogleSide, b
         google.put_object(bucket, name, DAY)
     google.clients.remove_bucket(bucket)
     assert refusal(lambda: google.clients.storage.get_bucket(bucket))[0] == 404
-    google.data().remove(Remaining("gcp", "storage bucket", bucket))  # Gone already.
+    google.clients.remove_bucket(bucket)  # Gone already.
 
 
 # ---- our client's download, on a line that breaks
@@ -274,7 +275,7 @@ def test_a_download_that_breaks_again_and_again_fails(
 ) -> None:
     google.put_object(bucket, "extract.csv", CONTENT)
     line.cuts = [2_000] * 1000
-    monkeypatch.setattr(gcp_clients, "_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(deadlines, "CALL_WITH_RETRIES", 1.0)
     error = failure(google, bucket, tmp_path)
     assert error.brief == "The download failed"
     assert (error.details or "").startswith("Timeout of 1.0s exceeded, last exception: ")

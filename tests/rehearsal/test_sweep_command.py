@@ -1,0 +1,125 @@
+"""The command, on stand-in clouds that stand: of a run that was killed neither the journal nor the state is left."""
+
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator import deadlines, settings
+from orchestrator.clouds import Environment
+from orchestrator.clouds.by_name import parts
+from orchestrator.errors import OrchestratorError
+from orchestrator.pulumi_cli import Cli
+from orchestrator.rehearsal.control import Control
+from orchestrator.rehearsal.faults import CallEffect, CallRule, Cloud
+from orchestrator.rehearsal.shared import attached
+from tests.rehearsal.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def machine(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    return Machine(cli, tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("folder"))
+
+
+@pytest.fixture(scope="module")
+def clouds(machine: Machine) -> Iterator[Path]:
+    folder = machine.folder / "clouds"
+    process = machine.start("clouds", str(folder))
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Stand-in clouds stand in ")
+    yield folder
+    process.send_signal(signal.SIGTERM)
+    machine.finish(process)
+
+
+@pytest.fixture
+def control(clouds: Path) -> Iterator[Control]:
+    control = Control.of(clouds)
+    yield control
+    control.lift()
+
+
+def killed(machine: Machine, clouds: Path, cloud: str) -> str:
+    """The id of a run of which the clouds alone know."""
+    shutil.rmtree(machine.folder / "results", ignore_errors=True)
+    process = machine.start("run", "--set", f"rehearsal.clouds={clouds}", "--set", f"compute.cloud={cloud}")
+    machine.wait_until(process, "function: started")
+    process.send_signal(signal.SIGKILL)
+    machine.finish(process)
+    (results,) = machine.results()
+    while any_at_work(machine.home):  # The engine finishes what it had begun.
+        threading.Event().wait(0.1)
+    shutil.rmtree(machine.home / "runs" / results.name)
+    shutil.rmtree(machine.home / "state")
+    return results.name
+
+
+def any_at_work(home: Path) -> bool:
+    """Whether a process of the engine works in a folder of the home."""
+    folders = [process.info["cwd"] for process in psutil.process_iter(["cwd"])]
+    return any(folder and Path(folder).is_relative_to(home) for folder in folders)
+
+
+def sweep(machine: Machine, clouds: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return machine.orchestrate("sweep", "--set", f"rehearsal.clouds={clouds}", *arguments)
+
+
+@pytest.mark.parametrize("cloud", ["aws", "azure", "gcp"])
+def test_a_run_of_which_the_clouds_alone_know(machine: Machine, clouds: Path, control: Control, cloud: str) -> None:
+    run_id = killed(machine, clouds, cloud)
+    young = sweep(machine, clouds, "--yes")
+    assert young.returncode == 0, young.stderr
+    _, *rows, summary = young.stdout.splitlines()
+    assert rows
+    assert all(row.endswith("  stays: younger than 1 h") for row in rows)
+    assert summary.startswith("0 left in ")
+    assert control.census() != []
+
+    told = sweep(machine, clouds, "--run", run_id)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[-1].endswith(f" --run {run_id} --yes")
+    assert control.census() != []
+
+    for _ in range(2):
+        swept = sweep(machine, clouds, "--run", run_id, "--yes")
+        assert swept.returncode == 0, swept.stderr
+        assert swept.stdout.splitlines()[-1].startswith(
+            "0 left in Google Cloud, Cloud Run and IAM (rehearsal-project), "
+        )
+    assert control.census() == []
+
+
+# ---- no client waits for ever
+
+
+@pytest.fixture
+def environment(clouds: Path) -> Iterator[Environment]:
+    with attached(clouds, settings.load(settings.DEFAULT_CONFIG, environ={})) as environment, environment.in_force():
+        yield environment
+
+
+@pytest.mark.parametrize("effect", ["hangs", "refused", "unavailable", "throttled"])
+@pytest.mark.parametrize("part", [("gcp", 0), ("aws", 1), ("azure", 2), ("gcp", 3)])
+@pytest.mark.usefixtures("environment")
+def test_a_cloud_that_does_not_answer_is_given_up(
+    control: Control, monkeypatch: pytest.MonkeyPatch, part: tuple[Cloud, int], effect: CallEffect
+) -> None:
+    cloud, number = part
+    chosen = settings.load(settings.DEFAULT_CONFIG, environ={})
+    methods = ("GET", "POST", "PUT", "DELETE")
+    control.set_faults(
+        [CallRule(cloud=cloud, method=method, path=".*", effect=effect, times=None) for method in methods]
+    )
+    with monkeypatch.context() as short:
+        for name, seconds in (("CONNECT", 0.5), ("CALL", 0.5), ("CALL_WITH_RETRIES", 2.0)):
+            short.setattr(deadlines, name, seconds)
+        with pytest.raises(OrchestratorError) as raised:
+            parts(chosen)[number].open().find()
+    assert raised.value.brief.endswith(" did not say what is left")
+    control.lift()
+    parts(chosen)[number].open().find()

@@ -1,0 +1,318 @@
+"""One stack down: asked again while a cloud is busy, never together with somebody else, never forgotten too early.
+
+The CLI here is a small program that has an answer for each command that is to come, and no other.
+"""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator import deadlines, engine, transient
+from orchestrator.engine import Stack, StackError, StackLockedError
+from orchestrator.home import Home
+from tests.unit.test_engine import BACKEND, no_event, program, stack
+
+# Each answer is the command that is to come, what it says on standard output and standard error, and its exit code.
+IN_TURN = """
+import json, sys
+from pathlib import Path
+command = " ".join(word for word in sys.argv[2:] if not word.startswith("-"))
+answers = json.loads(Path("answers").read_text())
+expected, out, err, code = answers.pop(0) if answers else [None, "", "", 0]
+if not expected or not command.startswith(expected):
+    sys.exit(f"{command} came, expected was {expected}")
+Path("answers").write_text(json.dumps(answers))
+with Path("said").open("a") as file:
+    file.write(" ".join(sys.argv[2:]) + "\\n")
+print(out)
+print(err, file=sys.stderr)
+sys.exit(code)
+"""
+Answer = tuple[str, str, str, int]
+DONE: Answer = ("destroy", "", "", 0)
+REMOVED: list[Answer] = [
+    ("stack export", '{"version": 3, "deployment": {}}', "", 0),
+    ("stack rm", "", "", 0),
+]
+BUSY = "error: deleting S3 Bucket (hop): api error SlowDown: Please reduce your request rate."
+
+
+class Clock:
+    """Stands in for the module ``time``: nobody waits. ``happens`` is what goes on during each pause, in order."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+        self.happens: list[Callable[[], object]] = []
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+        if self.happens:
+            self.happens.pop(0)()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(engine, "time", clock)
+    return clock
+
+
+def answering(folder: Path, *answers: Answer) -> Stack:
+    (folder / "answers").write_text(json.dumps(answers))
+    return stack(folder, IN_TURN)
+
+
+def heard(folder: Path) -> list[str]:
+    """The commands that the CLI got, without their options; all that it was to get."""
+    assert json.loads((folder / "answers").read_text()) == []
+    lines = (folder / "said").read_text().splitlines()
+    return [" ".join(word for word in line.split() if not word.startswith("-")) for line in lines]
+
+
+def refused(err: str, command: str = "destroy") -> Answer:
+    return command, "", err, 255
+
+
+def test_a_stack_is_destroyed_and_removed(tmp_path: Path) -> None:
+    answering(tmp_path, DONE, *REMOVED).destroy(no_event)
+    assert len(heard(tmp_path)) == 3
+    destroy, export, remove = (tmp_path / "said").read_text().splitlines()
+    assert {"--yes", "--skip-preview", "--continue-on-error"} <= set(destroy.split())
+    assert "--parallel 32" in destroy
+    assert destroy.endswith("--stack r1-compute")
+    assert "--stack r1-compute" in export
+    assert "r1-compute" in remove.split()
+    assert "--force" not in remove  # The CLI refuses to forget what is there.
+
+
+def test_a_busy_cloud_is_asked_again_after_a_pause(tmp_path: Path, clock: Clock) -> None:
+    busy = refused(BUSY)
+    answering(tmp_path, busy, busy, busy, DONE, *REMOVED).destroy(no_event)
+    assert heard(tmp_path)
+    assert clock.pauses == [1.0, 2.0, 4.0]
+
+
+def test_a_cloud_that_stays_busy_is_the_failure(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transient, "PAUSES_SECONDS", (3.0, 5.0))
+    with pytest.raises(StackError) as raised:
+        answering(tmp_path, *[refused(BUSY)] * 3).destroy(no_event)
+    assert raised.value.brief == "The compute stack was not destroyed"
+    assert raised.value.details == BUSY
+    assert heard(tmp_path)
+    assert clock.pauses == [3.0, 5.0]
+
+
+def test_a_refusal_that_does_not_pass_is_the_failure_at_once(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(StackError):
+        answering(tmp_path, refused(BUSY), refused("error: AccessDenied")).destroy(no_event)
+    assert heard(tmp_path)
+    assert clock.pauses == [1.0]
+
+
+PENDING = {"resource": {"urn": "urn:pulumi:r1-compute::data"}, "type": "creating"}
+
+
+def test_a_stack_with_a_create_whose_outcome_is_unknown_is_kept(tmp_path: Path) -> None:
+    exported = json.dumps({"version": 3, "deployment": {"pending_operations": [PENDING]}})
+    with pytest.raises(StackError) as raised:
+        answering(tmp_path, DONE, ("stack export", exported, "", 0)).destroy(no_event)
+    assert str(raised.value) == (
+        "The compute stack has operations whose outcome is unknown\n"
+        "  urn:pulumi:r1-compute::data: creating\n"
+        "To fix it: engine.log, beside the report, has the engine's own words."
+    )
+    assert len(heard(tmp_path)) == 2
+
+
+def test_settling_tells_the_state_that_nothing_is_there(tmp_path: Path) -> None:
+    answering(tmp_path, ("refresh", "", "", 0), DONE, *REMOVED).settle(no_event)
+    assert [line.split()[0] for line in heard(tmp_path)] == ["refresh", "destroy", "stack", "stack"]
+    assert "--clear-pending-creates" in (tmp_path / "said").read_text().splitlines()[0].split()
+
+
+def test_a_stack_that_is_gone_is_settled(tmp_path: Path) -> None:
+    gone = "error: no stack named 'r1-compute' found"
+    answering(tmp_path, refused(gone, "refresh"), refused(gone)).settle(no_event)
+    assert len(heard(tmp_path)) == 2
+
+
+def test_a_stack_that_cannot_be_settled(tmp_path: Path, clock: Clock) -> None:
+    answers = refused(BUSY, "refresh"), refused("error: the state cannot be read", "refresh")
+    with pytest.raises(StackError) as raised:
+        answering(tmp_path, *answers).settle(no_event)
+    assert str(raised.value) == (
+        "The compute stack was not settled\n"
+        "  error: the state cannot be read\n"
+        "To fix it: engine.log, beside the report, has the engine's own words."
+    )
+    assert heard(tmp_path)
+    assert clock.pauses == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("command", "work", "brief"),
+    [
+        ("destroy", Stack.destroy, "The compute stack was not destroyed"),
+        ("refresh", Stack.settle, "The compute stack was not settled"),
+    ],
+)
+def test_a_command_that_is_late_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, work: Callable[..., None], brief: str
+) -> None:
+    monkeypatch.setattr(deadlines, "DESTROY", 0)
+    stays = stack(tmp_path, "import signal\nwhile 1: signal.pause()\n")
+    with pytest.raises(StackError) as raised:
+        work(stays, no_event)
+    assert str(raised.value) == (
+        f"{brief}\n"
+        f"  pulumi {command} was not done within 0 s and was stopped\n"
+        "To fix it: engine.log, beside the report, has the engine's own words."
+    )
+
+
+def test_an_up_that_is_late_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "COMMAND", 0)
+    stays = stack(tmp_path, "import signal\nwhile 1: signal.pause()\n")
+    with pytest.raises(StackError) as raised:
+        stays.up(lambda: None, no_event)
+    assert raised.value.brief == "The compute stack did not come up"
+    assert raised.value.details == "pulumi stack was not done within 0 s and was stopped"
+
+
+def test_the_stacks_in_a_backend(tmp_path: Path) -> None:
+    listed = json.dumps(
+        [{"name": f"organization/cloud-hopping/{name}", "current": False} for name in ("r1-data", "r2-compute")]
+    )
+    folder = tmp_path / "listing"
+    folder.mkdir()
+    (folder / "answers").write_text(
+        json.dumps([("stack ls", listed, "", 0), refused("error: no such bucket", "stack ls")])
+    )
+    cli, home = program(tmp_path, IN_TURN), Home(tmp_path)
+    assert engine.stacks_in(BACKEND, cli=cli, home=home) == ["r1-data", "r2-compute"]
+    with pytest.raises(StackError) as raised:
+        engine.stacks_in(BACKEND, cli=cli, home=home)
+    assert raised.value.brief == "The stacks in the backend cannot be listed"
+    assert raised.value.details == "error: no such bucket"
+
+
+# ---- locks
+
+HOLDS = """
+import os, signal, sys
+signal.signal(signal.SIGINT, lambda *_: os.write(1, b"SIGINT\\n"))
+os.write(1, b"ready\\n")
+sys.stdin.read()
+"""
+
+
+def locked_by(pid: int, host: str = "", command: str = "destroy") -> Answer:
+    """The CLI's words for a stack whose lock a process of this machine, or of ``host``, has."""
+    return refused(
+        "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
+        f"lock file with `pulumi cancel`.\n  file:///state/locks/1.json: created by me@{host or socket.gethostname()} "
+        f"(pid {pid}) at 2026-11-23T17:42:05Z",
+        command,
+    )
+
+
+class Holder:
+    """A process that holds a lock, with these arguments; it says each SIGINT, and ends when it is told to."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", HOLDS, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self._process.pid
+        self.hears("ready")
+
+    def hears(self, word: str) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == f"{word}\n"
+
+    def end(self) -> tuple[str, int]:
+        """What else it said, and its exit code."""
+        return self._process.communicate()[0], self._process.returncode
+
+
+@pytest.fixture
+def cli_of_the_stack() -> Iterator[Holder]:
+    """What a killed run left: its CLI, still at work."""
+    holder = Holder("up", "--stack", "r1-compute")
+    yield holder
+    holder.end()
+
+
+def test_the_cli_of_a_killed_run_is_asked_once_and_waited_for(
+    tmp_path: Path, clock: Clock, cli_of_the_stack: Holder
+) -> None:
+    rest: list[tuple[str, int]] = []
+    clock.happens = [
+        lambda: cli_of_the_stack.hears("SIGINT"),
+        lambda: None,
+        lambda: rest.append(cli_of_the_stack.end()),
+    ]
+    locked = locked_by(cli_of_the_stack.pid)
+    answering(tmp_path, *[locked] * 4, ("cancel", "", "", 0), DONE, *REMOVED).destroy(no_event)
+    assert [line.split()[0] for line in heard(tmp_path)] == [*["destroy"] * 4, "cancel", "destroy", "stack", "stack"]
+    assert rest == [("", 0)]
+    assert clock.pauses == [0.5] * 4
+
+
+def test_the_cli_of_a_killed_run_that_does_not_end_is_killed(
+    tmp_path: Path, clock: Clock, cli_of_the_stack: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "LOCK", 0.9)
+    rest: list[tuple[str, int]] = []
+    clock.happens = [
+        lambda: cli_of_the_stack.hears("SIGINT"),
+        lambda: None,
+        lambda: rest.append(cli_of_the_stack.end()),
+    ]
+    locked = locked_by(cli_of_the_stack.pid)
+    answering(tmp_path, *[locked] * 4, ("cancel", "", "", 0), DONE, *REMOVED).destroy(no_event)
+    assert heard(tmp_path)
+    assert rest == [("", -signal.SIGKILL)]
+
+
+def test_what_a_settlement_finds_locked_is_waited_for_too(
+    tmp_path: Path, clock: Clock, cli_of_the_stack: Holder
+) -> None:
+    clock.happens = [cli_of_the_stack.end]
+    locked = locked_by(cli_of_the_stack.pid, command="refresh")
+    answers: list[Answer] = [locked, locked, ("cancel", "", "", 0), ("refresh", "", "", 0), DONE, *REMOVED]
+    answering(tmp_path, *answers).settle(no_event)
+    assert heard(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["up", "--stack", "r1-data"], []])
+def test_a_process_that_is_none_of_the_stacks_is_left_alone(tmp_path: Path, clock: Clock, arguments: list[str]) -> None:
+    holder = Holder(*arguments)
+    with pytest.raises(StackLockedError) as raised:
+        answering(tmp_path, locked_by(holder.pid)).destroy(no_event)
+    assert raised.value.holder == holder.pid
+    assert heard(tmp_path)
+    assert (holder.end(), clock.pauses) == (("", 0), [])
+
+
+def test_a_lock_of_another_machine_is_left_alone(tmp_path: Path, clock: Clock, cli_of_the_stack: Holder) -> None:
+    with pytest.raises(StackLockedError) as raised:
+        answering(tmp_path, locked_by(cli_of_the_stack.pid, "elsewhere")).destroy(no_event)
+    assert raised.value.holder is None
+    assert cli_of_the_stack.end() == ("", 0)
+    assert clock.pauses == []
