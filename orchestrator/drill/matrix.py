@@ -206,7 +206,8 @@ def _calls(cloud: Cloud) -> Iterator[Fault]:
                 effect=effect,
                 times=times,
             )
-            ends = frozenset({DONE}) if times == 1 and call.repeated else None
+            survives = times == 1 and name not in call.once
+            ends = frozenset({DONE}) if survives else None if call.fails is None else frozenset({call.fails})
             yield Fault(cloud=cloud, kind="calls", where=call.what, effect=name, rules=(rule,), ends=ends)
 
 

@@ -16,13 +16,15 @@ from orchestrator.drill.matrix import DONE, Fault
 from orchestrator.drill.stage import Stage
 from orchestrator.drill.verdict import Ended, Facts, judge
 from orchestrator.rehearsal.control import ControlError
+from orchestrator.rehearsal.faults import ResourceRule
 
 # Until a command is taken for one that never ends; until what is being ended is gone.
 _MOST_SECONDS, _GONE_SECONDS = 120.0, 5.0
 _DONE = frozenset({DONE})
 POLL_SECONDS = 0.02
-# What hangs is to be given up soon; should a healthy call of the same run be, too, it is the same fault once more.
-_HANGS = {"UP": 9.0, "GRACE": 2.0, "CALL": 2.0, "CONNECT": 1.0, "CALL_WITH_RETRIES": 10.0, "FUNCTION_START": 1.0}
+# What hangs, or fails for good, is to be given up soon; should a healthy one of the same run be, too, no harm is done.
+_UP_SOON = {"UP": 9.0, "GRACE": 2.0}
+_CALL_SOON = {"CONNECT": 1.0, "CALL": 2.5, "CALL_WITH_RETRIES": 10.5, "FUNCTION_START": 1.0}
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,9 @@ class Scene:
     def _start(self, command: str, *arguments: str, into: list[Ended], expected: frozenset[int] | None) -> Child:
         number = 1 + sum(started.name.startswith(command) for started in self._commands)
         name = command if number == 1 else f"{command} {number}"
-        limits = _HANGS if any(rule.effect == "hangs" for rule in self.fault.rules) else {}
-        child = self.stage.start(name, command, *arguments, folder=self.folder, home=self.home, limits=limits)
+        child = self.stage.start(
+            name, command, *arguments, folder=self.folder, home=self.home, limits=_limits(self.fault)
+        )
         self._commands[child] = into, expected
         return child
 
@@ -152,6 +155,15 @@ def drill(stage: Stage, fault: Fault, play: Play) -> Outcome:
         {ended.name: ended.code for ended in (*facts.runs, *facts.others)},
         folder if wrong else None,
     )
+
+
+def _limits(fault: Fault) -> dict[str, float]:
+    """The deadlines that the fault waits for."""
+    for rule in fault.rules:
+        if isinstance(rule, ResourceRule):
+            return _UP_SOON if rule.effect == "hangs" else {}
+        return _CALL_SOON if rule.effect == "hangs" or rule.times is None else {}
+    return {}
 
 
 def _still_there(scene: Scene) -> list[str]:

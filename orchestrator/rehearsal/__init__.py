@@ -163,4 +163,5 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path
 
 
 def last_words(log: Path) -> str:
+    """The end of the clouds' log."""
     return "\n".join(log.read_text("utf-8", "replace").strip().splitlines()[-20:])

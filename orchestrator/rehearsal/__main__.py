@@ -69,7 +69,7 @@ async def main(
             "data_source": public.label,
             "wanted": {
                 "project": project,
-                "tables": tables and str(Path(tables).absolute()),
+                "tables": tables and os.path.abspath(tables),  # noqa: ASYNC240, PTH100 - asks for the working directory, at start
                 "subscription": azure.subscription.id,
             },
             "control": control.url,

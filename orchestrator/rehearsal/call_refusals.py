@@ -66,8 +66,10 @@ _ARM: Final[Mapping[str, _Said]] = {
     "forbidden": (
         403,
         "AuthorizationFailed",
-        "The client does not have authorization to perform this action over this scope or the scope is invalid. If "
-        "access was recently granted, please refresh your credentials.",
+        (
+            "The client does not have authorization to perform this action over this scope or the scope is invalid. If "
+            "access was recently granted, please refresh your credentials."
+        ),
     ),
     "throttled": (
         429,

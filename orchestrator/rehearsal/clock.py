@@ -1,6 +1,6 @@
 """The stand-ins' own clock: what signatures, tokens and their ends are held against.
 
-It is this machine's, until it is put forward or back: then the clouds and their callers no longer agree what time it is.
+It is this machine's, until it is put forward or back: then the clouds and their callers do not agree on the time.
 """
 
 import time

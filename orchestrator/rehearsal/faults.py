@@ -24,9 +24,9 @@ class ResourceRule:
     """What happens to a resource that the engine creates or deletes: its ``type`` token and its ``name`` in the stack.
 
     ``fails``: refused before it has any effect, a delete with what passes (the cloud is busy). ``hangs``: no effect and
-    no answer, until the fault is lifted or the engine gives up. ``answer lost``: done, and the engine never hears of it.
+    no answer, until the fault is lifted or the engine gives up. ``answer lost``: done; the engine never hears of it.
     ``half made`` (of a create): made, and refused for what was to follow; the engine hears the id. ``plugin killed``:
-    done, and the cloud's plugin is gone before it could say so. ``times``: the first so many, or all until it is lifted.
+    done, and the cloud's plugin is gone before it could say so. ``times``: the first so many, or all until lifted.
     """
 
     type: str
@@ -57,7 +57,7 @@ class CallRule:
     ``refused``: closed without an answer. ``hangs``: no answer until the fault is lifted. ``forbidden``, ``throttled``,
     ``unavailable`` and ``expired`` (the caller's credentials) are refusals in the cloud's own form; so far the call has
     no effect. ``truncated`` (less than it was to be) and ``wrong checksum`` (a byte of the body is another) spoil the
-    answer of a call that had its effect. ``times`` as of a ``ResourceRule``; so many that come first, ``after``, go well.
+    answer of a call that had its effect. ``times`` as of a ``ResourceRule``; the first ``after`` calls go well.
     """
 
     cloud: Cloud

@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from orchestrator.rehearsal.call_refusals import REFUSALS, refusal
@@ -45,70 +45,73 @@ def is_account(email: str, headers: Mapping[str, str]) -> bool:
 
 def faulty(faults: Faults, cloud: Cloud, is_ours: Callable[[Mapping[str, str]], bool]) -> Around:
     """What to put around the handlers of the cloud's servers; ``is_ours`` is asked with a call's headers."""
+    hooks = {"faults": faults, "cloud": cloud, "is_ours": staticmethod(is_ours)}
+    return lambda handler: type("Faulty", (_Faulty, handler), hooks)
 
-    def around(handler: type[BaseHTTPRequestHandler]) -> type[BaseHTTPRequestHandler]:
-        class Faulty(handler):  # type: ignore[misc, valid-type]
-            """The handler with faults: they come in between a request's headers and what is made of it."""
 
-            _spoiled: "tuple[Fault, Any] | None" = None
+class _Faulty(BaseHTTPRequestHandler):
+    """A handler with faults: they come in between a request's headers and what is made of it."""
 
-            def handle_one_request(self) -> None:
-                """One request; an answer that is to be spoiled was caught, and goes out here."""
-                super().handle_one_request()
-                if self._spoiled is not None:
-                    fault, sent = self._spoiled
-                    self._spoiled, whole, self.wfile = None, self.wfile.getvalue(), sent
-                    sent.write(_spoil(whole, fault, faults))
-                    sent.flush()
-                    self.close_connection = True
+    faults: ClassVar[Faults]
+    cloud: ClassVar[Cloud]
+    is_ours: ClassVar[Any]
+    wfile: Any
+    rfile: Any
+    _spoiled: tuple[Fault, Any] | None = None
 
-            def parse_request(self) -> bool:
-                """Whether there is a request to be answered: not if a fault has answered it, or never will."""
-                if not super().parse_request():
-                    return False
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                if not is_ours(headers):
-                    return True
-                call = self._call(headers)
-                fault = faults.of_call(call)
-                if fault is None:
-                    return True
-                if fault.effect in ("truncated", "wrong checksum"):
-                    self._spoiled, self.wfile = (fault, self.wfile), io.BytesIO()
-                    return True
-                self.close_connection = True
-                if fault.effect in REFUSALS:
-                    self._refuse(call, fault, headers)
-                    return False
-                if fault.effect == "hangs":
-                    fault.lifted.result()
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-                return False
+    def handle_one_request(self) -> None:
+        """One request; an answer that is to be spoiled was caught, and goes out here."""
+        super().handle_one_request()
+        if self._spoiled is not None:
+            fault, sent = self._spoiled
+            self._spoiled, whole, self.wfile = None, self.wfile.getvalue(), sent
+            sent.write(_spoil(whole, fault, self.faults))
+            sent.flush()
+            self.close_connection = True
 
-            def _call(self, headers: Mapping[str, str]) -> Call:
-                url, action = urlsplit(self.path), None
-                # All that was sent is read, or a refusal would reset the connection while it is.
-                if self.command in ("POST", "PUT", "PATCH") and "content-length" in headers:
-                    body = self.rfile.read(int(headers["content-length"]))
-                    self.rfile = io.BytesIO(body)
-                    if headers.get("content-type", "").startswith(_FORM):
-                        action = parse_qs(body.decode("utf-8", "replace")).get("Action", [None])[0]
-                return Call(cloud, self.command, url.path, headers.get("x-amz-target") or action or url.query)
+    def parse_request(self) -> bool:
+        """Whether there is a request to be answered: not if a fault has answered it, or never will."""
+        if not super().parse_request():
+            return False
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if not self.is_ours(headers):
+            return True
+        call = self._call(headers)
+        fault = self.faults.of_call(call)
+        if fault is None:
+            return True
+        if fault.effect in ("truncated", "wrong checksum"):
+            self._spoiled, self.wfile = (fault, self.wfile), io.BytesIO()
+            return True
+        self.close_connection = True
+        if fault.effect in REFUSALS:
+            self._refuse(call, fault, headers)
+            return False
+        if fault.effect == "hangs":
+            fault.lifted.result()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        return False
 
-            def _refuse(self, call: Call, fault: Fault, headers: Mapping[str, str]) -> None:
-                answer = refusal(call, fault.effect, headers)
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.send_header("Connection", "close")
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(answer.body)
+    def _call(self, headers: Mapping[str, str]) -> Call:
+        url, action = urlsplit(self.path), None
+        # All that was sent is read, or a refusal would reset the connection while it is.
+        if self.command in ("POST", "PUT", "PATCH") and "content-length" in headers:
+            body = self.rfile.read(int(headers["content-length"]))
+            self.rfile = io.BytesIO(body)
+            if headers.get("content-type", "").startswith(_FORM):
+                action = parse_qs(body.decode("utf-8", "replace")).get("Action", [None])[0]
+        return Call(self.cloud, self.command, url.path, headers.get("x-amz-target") or action or url.query)
 
-        return Faulty
-
-    return around
+    def _refuse(self, call: Call, fault: Fault, headers: Mapping[str, str]) -> None:
+        answer = refusal(call, fault.effect, headers)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
 
 
 def _spoil(whole: bytes, fault: Fault, faults: Faults) -> bytes:

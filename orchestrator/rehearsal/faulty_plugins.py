@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 from pulumi.provider.experimental.provider import Provider
-from pulumi.runtime.proto import provider_pb2
 
 from orchestrator.rehearsal.faults import Cloud, Fault, Faults, Operation
 from orchestrator.rehearsal.provider_server import half_made_status, serve, servicer

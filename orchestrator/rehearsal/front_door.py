@@ -12,11 +12,11 @@ POLL_SECONDS = 0.05
 """How often a listener looks whether it is to stop: each destroy waits for it."""
 
 
-Around = Callable[[type[http.server.BaseHTTPRequestHandler]], type[http.server.BaseHTTPRequestHandler]]
-"""What stands in front of a server's own handler of requests: it makes another one of it."""
+Around = Callable[[Any], Any]
+"""What stands in front of a server's own class of request handlers, http.server's or werkzeug's: it makes another."""
 
 
-def as_it_is(handler: type[http.server.BaseHTTPRequestHandler]) -> type[http.server.BaseHTTPRequestHandler]:
+def as_it_is(handler: Any) -> Any:
     """Nothing in front of it."""
     return handler
 

@@ -2,11 +2,11 @@
 
 import fcntl
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.background import spawn
 from orchestrator.clouds import Environment
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.rehearsal import announced, end, environment_of, last_words, stand, started, wanted
@@ -37,7 +37,7 @@ def keep_standing(folder: Path, settings: Settings, ready: Callable[[str], None]
             ready(
                 f"Stand-in clouds stand in {folder}: use them with --set rehearsal.clouds={folder}; Ctrl-C ends them."
             )
-            threading.Thread(target=lambda: (process.wait(), arrived.work_is_done()), daemon=True).start()
+            spawn(process.wait).add_done_callback(lambda _: arrived.work_is_done())
             if arrived.wait() is None:
                 raise OrchestratorError("The stand-in clouds ended by themselves", details=last_words(folder / "log"))
             end(process)

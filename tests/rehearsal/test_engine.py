@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ import pulumi_aws as aws
 import pytest
 from pulumi.provider.experimental.provider import Provider
 
+from orchestrator import deadlines, engine
 from orchestrator.engine import Stack, StackError, StackEvent, StackLockedError
 from orchestrator.engine_command import Backend
+from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal.aws import resources as aws_resources
 from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.rehearsal.aws.resources import LogGroup
@@ -85,14 +89,17 @@ class _Slow(LogGroup):
 
     def __init__(self, amazon: Amazon) -> None:
         super().__init__(amazon)
-        self.creating, self.go_on = threading.Event(), threading.Event()
+        self.creating, self.go_on, self.created = threading.Event(), threading.Event(), threading.Event()
         self.held = {"engine-held"}
 
     def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         if inputs["name"] == "engine-slow":
             self.creating.set()
             assert self.go_on.wait(60)
-        return super().create(inputs, configuration)
+        try:
+            return super().create(inputs, configuration)
+        finally:
+            self.created.set()
 
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         if resource_id in self.held:
@@ -179,7 +186,7 @@ def test_destroy_twice(new_stack: Callable[[], Stack]) -> None:
     assert events == []
 
 
-@pytest.mark.parametrize("holder", ["dead", "alive", "elsewhere"])
+@pytest.mark.parametrize("holder", ["dead", "another program", "elsewhere"])
 def test_a_lock_is_broken_only_when_its_holder_is_gone(
     new_stack: Callable[[], Stack], amazon: Amazon, backend: Backend, names: Names, holder: str
 ) -> None:
@@ -206,6 +213,121 @@ def test_a_lock_is_broken_only_when_its_holder_is_gone(
     assert in_the_cloud(amazon) == {"locked"}
     (locks / f"{names.run_id}-test0" / "1.json").unlink()
     stack.destroy(lambda _: None)
+
+
+@pytest.fixture
+def recovery(
+    *, in_force: None, cli: Cli, backend: Backend, names: Names, session_folder: Path, tmp_path: Path
+) -> Stack:  # noqa: ARG001
+    """The stack "test0", for a process that finishes what another one began."""
+    folder = tmp_path / "recovery"
+    folder.mkdir()
+    return Stack(
+        names.run_id, "test0", folder=folder, cli=cli, backend=backend, pulumi_home=session_folder / "pulumi-home"
+    )
+
+
+class _Watch:
+    """Stands in for the module ``time`` of the engine: keeps its pauses, and does ``at_last`` in the third one."""
+
+    def __init__(self, at_last: Callable[[], object]) -> None:
+        self.pauses: list[float] = []
+        self._at_last = at_last
+        self.time, self.monotonic = time.time, time.monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        if len(self.pauses) == 3:
+            self._at_last()
+        time.sleep(seconds)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The signals that were sent to a process, by its number."""
+    sent: list[tuple[int, int]] = []
+
+    def kill(pid: int, number: int) -> None:
+        sent.append((pid, number))
+        really(pid, number)
+
+    really = os.kill
+    monkeypatch.setattr(os, "kill", kill)
+    return sent
+
+
+@pytest.fixture
+def killed_run(slow: _Slow, new_stack: Callable[[], Stack]) -> Iterator["Future[None]"]:
+    """A run whose CLI is in the middle of creating "slow". Its process is gone as far as its CLI can tell."""
+    with ThreadPoolExecutor(1) as threads:
+        coming_up = threads.submit(new_stack().up, log_groups("slow"), lambda _: None)
+        assert slow.creating.wait(60)
+        yield coming_up
+        slow.go_on.set()
+
+
+def test_the_cli_of_a_killed_run_finishes_what_it_had_begun(
+    *,
+    slow: _Slow,
+    killed_run: "Future[None]",
+    recovery: Stack,
+    sent: list[tuple[int, int]],
+    amazon: Amazon,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = _Watch(slow.go_on.set)
+    monkeypatch.setattr(engine, "time", watch)
+    events: list[StackEvent] = []
+    recovery.destroy(events.append)
+    with pytest.raises(StackError):
+        killed_run.result(60)
+    assert [(event.kind, event.name) for event in events if event.name] == [("deleting", "slow"), ("deleted", "slow")]
+    assert [number for _, number in sent] == [signal.SIGINT]
+    assert len(watch.pauses) >= 3
+    assert in_the_cloud(amazon) == set()
+    assert recovery.beside() == []
+
+
+def test_one_that_does_not_end_is_killed_and_the_stack_settled_once_the_cloud_holds_nothing(
+    *,
+    slow: _Slow,
+    killed_run: "Future[None]",
+    recovery: Stack,
+    sent: list[tuple[int, int]],
+    amazon: Amazon,
+    names: Names,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deadlines, "LOCK", 1.0)
+    with pytest.raises(StackError) as raised:
+        recovery.destroy(lambda _: None)
+    assert raised.value.brief == "The test0 stack has operations whose outcome is unknown"
+    assert raised.value.details == (f"urn:pulumi:{names.run_id}-test0::cloud-hopping::{LOG_GROUP}::slow: creating")
+    assert [number for _, number in sent] == [signal.SIGINT, signal.SIGKILL]
+    assert len({pid for pid, _ in sent}) == 1
+    with pytest.raises(StackError):
+        killed_run.result(60)
+    assert recovery.beside() == [f"{names.run_id}-test0"]
+    # What the state does not know of comes to be after all, and only the cloud can say so.
+    slow.go_on.set()
+    assert slow.created.wait(60)
+    assert in_the_cloud(amazon) == {"slow"}
+    amazon.client("logs", REGION).delete_log_group(logGroupName="engine-slow")
+    recovery.settle(lambda _: None)
+    assert recovery.beside() == []
+    recovery.settle(lambda _: None)  # Once more is fine.
+    recovery.destroy(lambda _: None)
+
+
+def test_what_the_cloud_lost_is_settled(new_stack: Callable[[], Stack], amazon: Amazon) -> None:
+    stack = new_stack()
+    stack.up(log_groups("lost", "kept"), lambda _: None)
+    amazon.client("logs", REGION).delete_log_group(logGroupName="engine-lost")
+    events: list[StackEvent] = []
+    stack.settle(events.append)
+    assert [event.name for event in events if event.kind == "deleted"] == ["kept"]
+    assert in_the_cloud(amazon) == set()
+    assert stack.beside() == []
 
 
 def test_destroy_goes_on_after_a_refusal(slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon) -> None:
@@ -237,7 +359,8 @@ def test_destroy_goes_on_after_a_refusal(slow: _Slow, new_stack: Callable[[], St
 
 def test_a_failure_names_each_resource_and_the_log(new_stack: Callable[[], Stack], tmp_path: Path) -> None:
     def program() -> None:
-        aws.iam.RolePolicy("permissions", role="hop-nobody", policy="{}", name="p", opts=options())
+        policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+        aws.iam.RolePolicy("permissions", role="hop-nobody", policy=policy, name="p", opts=options())
 
     with pytest.raises(StackError) as raised:
         new_stack().up(program, lambda _: None)

@@ -180,8 +180,10 @@ def test_a_folder_takes_clouds_once_and_again_when_they_have_ended(
     refused = machine.orchestrate("clouds", "shared")
     assert (refused.returncode, refused.stderr) == (
         2,
-        f"Stand-in clouds stand in {folder} already\n"
-        f"To fix it: use them with --set rehearsal.clouds={folder}, or name another folder.\n",
+        (
+            f"Stand-in clouds stand in {folder} already\n"
+            f"To fix it: use them with --set rehearsal.clouds={folder}, or name another folder.\n"
+        ),
     )
     control = Control.of(folder)
     pid = json.loads((folder / READY).read_text())["pid"]
@@ -200,9 +202,11 @@ def test_a_folder_with_something_else_is_left_alone(machine: Machine) -> None:
     refused = machine.orchestrate("clouds", ".")
     assert (refused.returncode, refused.stderr) == (
         2,
-        f"The folder {machine.folder} is not empty\n"
-        "  it holds thesis.odt.\n"
-        "To fix it: name an empty folder, or one that is not there yet.\n",
+        (
+            f"The folder {machine.folder} is not empty\n"
+            "  it holds thesis.odt.\n"
+            "To fix it: name an empty folder, or one that is not there yet.\n"
+        ),
     )
     assert [path.name for path in machine.folder.iterdir()] == ["thesis.odt"]
 

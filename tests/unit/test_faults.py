@@ -97,7 +97,7 @@ def test_without_rules_nothing_goes_wrong() -> None:
 
 
 def test_rules_travel_as_json() -> None:
-    rules = [resource(times=None), call(target="a|b", times=3)]
+    rules: list[ResourceRule | CallRule] = [resource(times=None), call(target="a|b", times=3)]
     assert from_json(to_json(rules)) == rules
 
 

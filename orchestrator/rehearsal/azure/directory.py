@@ -79,7 +79,7 @@ class Directory:
                 audience=AUDIENCE,
                 issuer=f"https://sts.windows.net/{self.tenant}/",
                 # The times are held against our clock, not against this machine's.
-                options={"require": ["exp", "nbf", "aud", "iss"], **dict.fromkeys(_TIMES, False)},
+                options={"require": ["exp", "nbf", "aud", "iss"], **dict.fromkeys(_TIMES, False)},  # type: ignore[arg-type]
             )
         except jwt.InvalidAudienceError as error:
             raise ArmError(

@@ -75,7 +75,7 @@ class BigQuery:
         self._lock = threading.RLock()
 
     def held(self) -> Iterator[tuple[str, str]]:
-        """(kind, name) of the datasets and their tables. BigQuery's own, of results that are kept for a day, are none."""
+        """(kind, name) of the datasets and their tables, without BigQuery's own, of results that it keeps for a day."""
         with self._lock:
             found = [(name, list(one.tables)) for name, one in self._datasets.items() if not name.startswith("_")]
         for name, tables in found:

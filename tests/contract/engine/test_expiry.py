@@ -135,9 +135,11 @@ def test_all_data_is_in_what_has_a_fuse(records: Sequence[Record]) -> None:
 def _tags(record: Record) -> dict[str, str] | None:
     """The tags or labels that it gets, from the program or from its provider; None if its type can carry none."""
     inputs = sdk_types.input_type_types(record.kind.arguments)
+    if "labels" in inputs:  # Of Google Cloud, whose tags are another thing.
+        return dict(record.configuration.get("defaultLabels", {}))
     if "tags" in inputs:
         return dict(record.inputs.get("tags") or record.configuration.get("defaultTags", {}).get("tags", {}))
-    return dict(record.configuration.get("defaultLabels", {})) if "labels" in inputs else None
+    return None
 
 
 def test_what_can_carry_tags_says_when_its_run_expires(records: Sequence[Record]) -> None:
