@@ -217,8 +217,14 @@ def test_a_lock_is_broken_only_when_its_holder_is_gone(
 
 @pytest.fixture
 def recovery(
-    *, in_force: None, cli: Cli, backend: Backend, names: Names, session_folder: Path, tmp_path: Path
-) -> Stack:  # noqa: ARG001
+    *,
+    in_force: None,  # noqa: ARG001 - the environment is read when the stack is made
+    cli: Cli,
+    backend: Backend,
+    names: Names,
+    session_folder: Path,
+    tmp_path: Path,
+) -> Stack:
     """The stack "test0", for a process that finishes what another one began."""
     folder = tmp_path / "recovery"
     folder.mkdir()
@@ -228,17 +234,21 @@ def recovery(
 
 
 class _Watch:
-    """Stands in for the module ``time`` of the engine: keeps its pauses, and does ``at_last`` in the third one."""
+    """Stands in for the module ``time`` of the engine: in its third pause, this ``happens``, and so much time passes."""
 
-    def __init__(self, at_last: Callable[[], object]) -> None:
-        self.pauses: list[float] = []
-        self._at_last = at_last
-        self.time, self.monotonic = time.time, time.monotonic
+    def __init__(self, happens: Callable[[], object], *, passes: float = 0) -> None:
+        self.pauses = 0
+        self._happens, self._passes, self._ahead = happens, passes, 0.0
+        self.time = time.time
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
 
     def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        if len(self.pauses) == 3:
-            self._at_last()
+        self.pauses += 1
+        if self.pauses == 3:
+            self._happens()
+            self._ahead = self._passes
         time.sleep(seconds)
 
 
@@ -275,15 +285,13 @@ def test_the_cli_of_a_killed_run_finishes_what_it_had_begun(
     amazon: Amazon,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    watch = _Watch(slow.go_on.set)
-    monkeypatch.setattr(engine, "time", watch)
+    monkeypatch.setattr(engine, "time", _Watch(slow.go_on.set))
     events: list[StackEvent] = []
     recovery.destroy(events.append)
     with pytest.raises(StackError):
         killed_run.result(60)
     assert [(event.kind, event.name) for event in events if event.name] == [("deleting", "slow"), ("deleted", "slow")]
     assert [number for _, number in sent] == [signal.SIGINT]
-    assert len(watch.pauses) >= 3
     assert in_the_cloud(amazon) == set()
     assert recovery.beside() == []
 
@@ -298,7 +306,7 @@ def test_one_that_does_not_end_is_killed_and_the_stack_settled_once_the_cloud_ho
     names: Names,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deadlines, "LOCK", 1.0)
+    monkeypatch.setattr(engine, "time", _Watch(lambda: None, passes=deadlines.LOCK))
     with pytest.raises(StackError) as raised:
         recovery.destroy(lambda _: None)
     assert raised.value.brief == "The test0 stack has operations whose outcome is unknown"
@@ -325,7 +333,7 @@ def test_what_the_cloud_lost_is_settled(new_stack: Callable[[], Stack], amazon: 
     amazon.client("logs", REGION).delete_log_group(logGroupName="engine-lost")
     events: list[StackEvent] = []
     stack.settle(events.append)
-    assert [event.name for event in events if event.kind == "deleted"] == ["kept"]
+    assert [event.name for event in events if event.kind == "deleted"] == ["lost", "kept"]
     assert in_the_cloud(amazon) == set()
     assert stack.beside() == []
 

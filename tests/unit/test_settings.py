@@ -52,7 +52,7 @@ def test_defaults() -> None:
         "analysis": {"query": Path("q.sql"), "parameters": {}, "title": "Hail"},
         "package": {"trim": "safe"},
         "budget": {"max_cost_usd": 0.05},
-        "rehearsal": {"tables": None},
+        "rehearsal": {"tables": None, "clouds": None},
         "results": Path("results"),
         "backend": None,
     }
@@ -95,6 +95,7 @@ def test_the_later_source_wins_and_effective_names_it() -> None:
         ("package.trim", "safe (default)"),
         ("budget.max_cost_usd", "0.05 (default)"),
         ("rehearsal.tables", "none (default)"),
+        ("rehearsal.clouds", "none (default)"),
         ("results", "there (ORCHESTRATOR_RESULTS)"),
         ("backend", "none (default)"),
     ]

@@ -109,7 +109,7 @@ COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"
         ("region=SECRET", "unknown key; region belongs under compute"),
         ("budget.mode=live", "unknown key; mode belongs at the top level"),
         ("cloud=aws", "unknown key; cloud belongs under compute or under data"),
-        ("rehearsal.password=hunter2", "unknown key; known here: tables"),
+        ("rehearsal.password=hunter2", "unknown key; known here: tables, clouds"),
         ("data.location='EU", "the quotes do not close, or something follows them"),
         ("data.location=2024-99-99", "it looks like a number or a date but is none; for text, use quotes"),
     ],
