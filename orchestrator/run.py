@@ -12,7 +12,7 @@ thread is not here: it waits for signals (``cli.py``).
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -163,8 +163,8 @@ def _data_side(this: _Run, live: LiveData) -> None:
         fail(live.extract, error)
         raise
     if not this.compute.reads_in_place:
-        with suppress(OrchestratorError):  # The teardown keeps it; the chart is not to be lost for it.
-            this.teardown.undo("data")
+        # Nobody waits for it but the teardown, which has its failure, too: the chart is not to be lost, or late, for it.
+        spawn(lambda: this.teardown.undo("data"))
 
 
 def _compute_side(this: _Run, live: LiveData) -> Answer:

@@ -234,7 +234,7 @@ def recovery(
 
 
 class _Watch:
-    """Stands in for the module ``time`` of the engine: in its third pause, this ``happens``, and so much time passes."""
+    """Stands in for the module ``time`` of the engine: in its third pause this ``happens``, and so much time passes."""
 
     def __init__(self, happens: Callable[[], object], *, passes: float = 0) -> None:
         self.pauses = 0

@@ -253,43 +253,6 @@ def test_a_signal_ends_the_run_and_leaves_nothing(
     assert_nothing_left(result)
 
 
-@pytest.mark.parametrize(
-    ("number", "cloud"),
-    [(signal.SIGKILL, "aws"), (signal.SIGINT, "aws"), (signal.SIGKILL, "azure"), (signal.SIGKILL, "gcp")],
-)
-def test_what_a_killed_run_left_is_recovered(machine: Machine, number: signal.Signals, cloud: str) -> None:
-    process = machine.start("run", "--set", f"compute.cloud={cloud}")
-    machine.wait_until(process, "function: started")
-    process.send_signal(number)
-    if number is signal.SIGINT:  # A second one leaves at once.
-        machine.wait_until(process, "Stopping: ")
-        process.send_signal(number)
-    ended = machine.finish(process)
-    assert ended.returncode == (3 if number is signal.SIGINT else -signal.SIGKILL), ended.stderr
-    (folder,) = machine.results()
-    assert not (folder / "result.json").exists()
-    recovered = machine.orchestrate("recover", folder.name)
-    assert recovered.returncode == 0, recovered.stderr
-    assert recovered.stderr.endswith(f"0 left of run {folder.name}.\n")
-    assert "destroy compute stack: done" in recovered.stderr
-    again = machine.orchestrate("recover", folder.name)
-    assert (again.returncode, again.stderr) == (0, f"0 left of run {folder.name}.\n")
-
-
-def test_a_live_run_is_not_recovered(machine: Machine) -> None:
-    process = machine.start("run")
-    machine.wait_until(process, "data stack: started")
-    (folder,) = machine.results()
-    refused = machine.orchestrate("recover", folder.name)
-    ended = machine.finish(process)
-    assert (ended.returncode, refused.returncode) == (0, 2)
-    assert refused.stderr == (
-        f"Run {folder.name} may still be running\n"
-        f"  its process {process.pid} is alive\n"
-        "To fix it: wait for it, or end it, and try again there.\n"
-    )
-
-
 def test_two_runs_at_once_do_not_disturb_each_other(machine: Machine) -> None:
     processes = [machine.start("run"), machine.start("run", "--set", "analysis.parameters.month=4")]
     for process in processes:

@@ -1,0 +1,271 @@
+"""The command: whatever became of a run, its journal or its recovery, a recovery ends with nothing left."""
+
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.pulumi_cli import Cli
+from orchestrator.rehearsal.control import Control
+from orchestrator.rehearsal.faults import ResourceRule
+from stacks.naming import Names
+from tests.rehearsal.machine import CHECKOUT, Machine
+
+CONFIG = str(CHECKOUT / "config" / "rehearsal.yaml")
+BUCKET = ResourceRule(type="gcp:storage/bucket:Bucket", name="extract", operation="create", effect="hangs", times=None)
+LOGS = ResourceRule(
+    type="aws:cloudwatch/logGroup:LogGroup", name="logs", operation="delete", effect="hangs", times=None
+)
+
+
+def machine_of(cli: Cli, folder: Path, session_folder: Path) -> Machine:
+    """A machine with a home of its own, but for the packages, which take long to build."""
+    for name in ("home", "user"):
+        (folder / name).mkdir(parents=True)
+    (session_folder / "packages").mkdir(exist_ok=True)
+    (folder / "home" / "packages").symlink_to(session_folder / "packages")
+    return Machine(cli, folder / "home", folder / "user")
+
+
+@pytest.fixture
+def fresh(cli: Cli, session_folder: Path, tmp_path: Path) -> Machine:
+    """A machine on which nothing ever ran."""
+    return machine_of(cli, tmp_path / "fresh", session_folder)
+
+
+@pytest.fixture(scope="module")
+def clouds(cli: Cli, session_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where stand-in clouds stand that all runs of this module share."""
+    folder = tmp_path_factory.mktemp("shared")
+    machine = machine_of(cli, folder, session_folder)
+    process = machine.start("clouds", str(folder / "clouds"))
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Stand-in clouds stand in ")
+    yield folder / "clouds"
+    process.send_signal(signal.SIGTERM)
+    machine.finish(process)
+
+
+@pytest.fixture
+def control(clouds: Path) -> Iterator[Control]:
+    control = Control.of(clouds)
+    yield control
+    control.lift()
+
+
+def begin(machine: Machine, clouds: Path, *arguments: str) -> tuple["subprocess.Popen[str]", str]:
+    """A run that has begun: its process and its id."""
+    before = set(machine.results())
+    process = machine.start("run", "--set", f"rehearsal.clouds={clouds}", *arguments)
+    machine.wait_until(process, "preflight: started")
+    (folder,) = set(machine.results()) - before
+    return process, folder.name
+
+
+def killed(machine: Machine, clouds: Path, moment: str, *arguments: str) -> str:
+    """The id of a run that was killed at this moment."""
+    process, run_id = begin(machine, clouds, *arguments)
+    machine.wait_until(process, moment)
+    process.kill()
+    machine.finish(process)
+    return run_id
+
+
+def wait_for(control: Control) -> None:
+    """Until the one fault has come true."""
+    while control.fired() != [1]:
+        time.sleep(0.05)
+
+
+def engines_of(run_id: str) -> list[str]:
+    """The command lines of the CLIs that work on the run."""
+    lines = (" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+    return [line for line in lines if f"--stack {run_id}" in line]
+
+
+def command(machine: Machine, *arguments: str) -> str:
+    words = (sys.executable, "-m", "orchestrator", *arguments)
+    return f"ORCHESTRATOR_HOME={shlex.quote(str(machine.home))} {shlex.join(words)}"
+
+
+@pytest.mark.parametrize("cloud", ["aws", "azure", "gcp"])
+def test_what_a_killed_run_left_is_recovered_and_its_clouds_end(machine: Machine, cloud: str) -> None:
+    process = machine.start("run", "--set", f"compute.cloud={cloud}")
+    machine.wait_until(process, "function: started")
+    process.kill()
+    machine.finish(process)
+    (folder,) = machine.results()
+    assert not (folder / "result.json").exists()
+    recovered = machine.orchestrate("recover", folder.name)
+    assert recovered.returncode == 0, recovered.stderr
+    assert recovered.stderr.endswith(f"0 left of run {folder.name}.\n")
+    assert "destroy compute stack: done" in recovered.stderr
+    again = machine.orchestrate("recover", folder.name)
+    assert (again.returncode, again.stderr) == (
+        0,
+        "The stand-in clouds of this rehearsal have ended, and all that was in them is gone.\n"
+        f"0 left of run {folder.name}.\n",
+    )
+
+
+def test_all_runs_that_did_not_end_are_finished_and_those_at_work_left_alone(
+    fresh: Machine, clouds: Path, control: Control
+) -> None:
+    of_aws = killed(fresh, clouds, "function: started")
+    of_google = killed(fresh, clouds, "query: started", "--set", "compute.cloud=gcp")
+    control.set_faults([BUCKET])
+    process, at_work = begin(fresh, clouds)
+    wait_for(control)
+
+    refused = fresh.orchestrate("recover", at_work)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"Run {at_work} may still be running\n"
+        f"  its process {process.pid} is alive\n"
+        "To fix it: wait for it, or end it, and try again.\n"
+    )
+    # Which clouds a run was in its journal says, whatever the config does.
+    other = ("--config", CONFIG, "--set", f"rehearsal.clouds={clouds}", "--set", "compute.cloud=azure")
+    recovered = fresh.orchestrate("recover", *other)
+    assert recovered.returncode == 0, recovered.stderr
+    said = recovered.stderr.splitlines()
+    assert said[0] == f"Run {at_work} is at work, and left alone."
+    assert [line for line in said if line.startswith("0 left")] == [
+        f"0 left of run {run_id}." for run_id in (of_aws, of_google)
+    ]
+
+    control.lift()
+    ended = fresh.finish(process)
+    assert ended.returncode == 1, ended.stderr  # Its bucket could not be made.
+    nothing = fresh.orchestrate("recover")
+    assert (nothing.returncode, nothing.stderr) == (0, "0 left: no run is unfinished.\n")
+    assert control.census() == []
+
+
+def test_a_recovery_that_is_doubled_killed_or_interrupted_is_repeated(
+    fresh: Machine, clouds: Path, control: Control
+) -> None:
+    run_id = killed(fresh, clouds, "function: started")
+    control.set_faults([LOGS])
+    first = fresh.start("recover", run_id)
+    wait_for(control)
+
+    second = fresh.orchestrate("recover", run_id)
+    assert second.returncode == 2
+    assert second.stderr == (
+        f"Run {run_id} may still be running\n"
+        "  another recovery is at work on it\n"
+        "To fix it: wait for it, or end it, and try again.\n"
+    )
+    of_all = fresh.orchestrate("recover")
+    assert of_all.returncode == 0
+    assert of_all.stderr.startswith(f"Run {run_id} is at work, and left alone.\n")
+
+    first.kill()
+    assert fresh.finish(first).returncode == -signal.SIGKILL
+    assert len(engines_of(run_id)) == 1
+
+    third = fresh.start("recover", run_id)
+    fresh.wait_until(third, "destroy compute stack: started")
+    third.send_signal(signal.SIGINT)
+    left = fresh.finish(third)
+    assert left.returncode == 3
+    assert left.stderr.splitlines()[-1] == (
+        f"Leaving at once. Resources may remain: run `{command(fresh, 'recover', run_id)}`."
+    )
+
+    control.lift()
+    fourth = fresh.orchestrate("recover", run_id)
+    assert fourth.returncode == 0, fourth.stderr
+    assert fourth.stderr.endswith(f"0 left of run {run_id}.\n")
+    assert (control.census(), engines_of(run_id)) == ([], [])
+
+
+def test_a_run_of_which_neither_the_journal_nor_the_state_is_whole(
+    fresh: Machine, clouds: Path, control: Control
+) -> None:
+    run_id = killed(fresh, clouds, "function: started")
+    shutil.rmtree(fresh.home / "state")
+    journal = fresh.home / "runs" / run_id / "run.json"
+    journal.write_bytes(journal.read_bytes()[:60])
+    refused = fresh.orchestrate("recover")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"The journal of run {run_id} does not say in which clouds it was\n"
+        "  it is damaged, or of another version of this program.\n"
+        f"To fix it: name the run's config: `{command(fresh, 'recover', run_id, '--config')} FILE`.\n"
+    )
+    assert control.census() != []
+    recovered = fresh.orchestrate("recover", run_id, "--config", CONFIG, "--set", f"rehearsal.clouds={clouds}")
+    assert recovered.returncode == 0, recovered.stderr
+    assert recovered.stderr.endswith(f"0 left of run {run_id}.\n")
+    assert (control.census(), engines_of(run_id)) == ([], [])
+
+
+def test_a_run_that_was_left_at_once_in_the_middle_of_a_create(fresh: Machine, clouds: Path, control: Control) -> None:
+    control.set_faults([BUCKET])
+    process, run_id = begin(fresh, clouds)
+    wait_for(control)
+    process.send_signal(signal.SIGINT)
+    fresh.wait_until(process, "Stopping: ")
+    process.send_signal(signal.SIGINT)
+    left = fresh.finish(process)
+    assert left.returncode == 3
+    assert left.stderr.splitlines()[-1] == (
+        f"Leaving at once. Resources may remain: run `{command(fresh, 'recover', run_id)}`."
+    )
+    recovered = fresh.orchestrate("recover")
+    assert recovered.returncode == 0, recovered.stderr
+    assert recovered.stderr.endswith(f"0 left of run {run_id}.\n")
+    assert (control.census(), engines_of(run_id)) == ([], [])
+
+
+def test_a_run_of_another_machine_in_a_shared_backend(
+    fresh: Machine, clouds: Path, control: Control, cli: Cli, session_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    backend = f"backend={(tmp_path / 'state').as_uri()}"
+    run_id = killed(fresh, clouds, "query: started", "--set", backend)
+    elsewhere = machine_of(cli, tmp_path / "elsewhere", session_folder)
+    settings = ("--config", CONFIG, "--set", f"rehearsal.clouds={clouds}", "--set", backend)
+    for arguments in ((run_id, *settings), settings):
+        refused = elsewhere.orchestrate("recover", *arguments)
+        assert refused.returncode == 2
+        assert refused.stderr.endswith(
+            f"Run {run_id} may still be running\n"
+            "  it was started on another machine\n"
+            f"To fix it: recover it there, or from {Names(run_id).expires:%Y-%m-%d %H:%M} UTC on here: "
+            "no run lasts longer.\n"
+        )
+    assert not (elsewhere.home / "runs" / run_id).exists()
+    recovered = fresh.orchestrate("recover")
+    assert recovered.returncode == 0, recovered.stderr
+    nothing = elsewhere.orchestrate("recover", *settings)
+    assert nothing.returncode == 0, nothing.stderr
+    assert nothing.stderr.endswith("0 left: no run is unfinished.\n")
+    assert control.census() == []
+
+
+def test_what_is_none_of_its_arguments(fresh: Machine) -> None:
+    for arguments, code, said in [
+        ((), 0, "0 left: no run is unfinished.\n"),
+        (
+            ("../state",),
+            2,
+            "../state is not a run id\nTo fix it: name a folder of results/, such as 20261123-174205-k3x9qz.\n",
+        ),
+        (
+            ("--set", "compute.cloud=gcp"),
+            2,
+            "--set overrides a config, and none is named\nTo fix it: name it: --config FILE.\n",
+        ),
+    ]:
+        ended = fresh.orchestrate("recover", *arguments)
+        assert (ended.returncode, ended.stderr) == (code, said)
