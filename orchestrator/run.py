@@ -163,7 +163,7 @@ def _data_side(this: _Run, live: LiveData) -> None:
         fail(live.extract, error)
         raise
     if not this.compute.reads_in_place:
-        # Nobody waits for it but the teardown, which has its failure, too: the chart is not to be lost, or late, for it.
+        # Only the teardown waits for it, and tells its failure: the chart is not to be lost, or late, for it.
         spawn(lambda: this.teardown.undo("data"))
 
 
