@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, get_args
 
-from orchestrator.drill.calls import CALLS
+from orchestrator.drill.calls import CALLS, ClientCall
 from orchestrator.rehearsal.faults import CLOUDS, CallEffect, CallRule, Cloud, ResourceEffect, ResourceRule, Rule
 from orchestrator.run import PHASES
 
@@ -206,9 +206,23 @@ def _calls(cloud: Cloud) -> Iterator[Fault]:
                 effect=effect,
                 times=times,
             )
-            survives = times == 1 and name not in call.once
-            ends = frozenset({DONE}) if survives else None if call.fails is None else frozenset({call.fails})
-            yield Fault(cloud=cloud, kind="calls", where=call.what, effect=name, rules=(rule,), ends=ends)
+            yield Fault(
+                cloud=cloud,
+                kind="calls",
+                where=call.what,
+                effect=name,
+                rules=(rule,),
+                ends=_call_ends(call, name, times),
+            )
+
+
+def _call_ends(call: ClientCall, effect: str, times: int | None) -> frozenset[int] | None:
+    if times == 1 and effect not in call.once:
+        return frozenset({DONE})
+    if call.fails is None:
+        return None
+    # Whether a cloud that is down "does not accept" the caller is a matter of words.
+    return frozenset({REFUSED, FAILED} if call.fails == REFUSED and effect != "403" else {call.fails})
 
 
 def _phases(cloud: Cloud) -> Iterator[Fault]:

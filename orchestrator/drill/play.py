@@ -24,7 +24,8 @@ _DONE = frozenset({DONE})
 POLL_SECONDS = 0.02
 # What hangs, or fails for good, is to be given up soon; should a healthy one of the same run be, too, no harm is done.
 _UP_SOON = {"UP": 9.0, "GRACE": 2.0}
-_CALL_SOON = {"CONNECT": 1.0, "CALL": 2.5, "CALL_WITH_RETRIES": 10.5, "FUNCTION_START": 1.0}
+_CALL_SOON = {"CONNECT": 1.0, "CALL": 2.5, "CALL_WITH_RETRIES": 10.5}
+_FUNCTION_SOON = {"FUNCTION_START": 2.0}
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ def _limits(fault: Fault) -> dict[str, float]:
     for rule in fault.rules:
         if isinstance(rule, ResourceRule):
             return _UP_SOON if rule.effect == "hangs" else {}
-        return _CALL_SOON if rule.effect == "hangs" or rule.times is None else {}
+        if rule.effect == "hangs" or rule.times is None:
+            return _CALL_SOON | (_FUNCTION_SOON if fault.where == "function" else {})
     return {}
 
 

@@ -110,8 +110,10 @@ def test_what_a_killed_run_left_is_recovered_and_its_clouds_end(machine: Machine
     again = machine.orchestrate("recover", folder.name)
     assert (again.returncode, again.stderr) == (
         0,
-        "The stand-in clouds of this rehearsal have ended, and all that was in them is gone.\n"
-        f"0 left of run {folder.name}.\n",
+        (
+            "The stand-in clouds of this rehearsal have ended, and all that was in them is gone.\n"
+            f"0 left of run {folder.name}.\n"
+        ),
     )
 
 
@@ -227,7 +229,7 @@ def test_a_run_that_was_left_at_once_in_the_middle_of_a_create(fresh: Machine, c
     assert (control.census(), engines_of(run_id)) == ([], [])
 
 
-def test_a_run_of_another_machine_in_a_shared_backend(
+def test_a_run_of_another_machine_in_a_shared_backend(  # noqa: PLR0917
     fresh: Machine, clouds: Path, control: Control, cli: Cli, session_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "state").mkdir()
