@@ -8,8 +8,10 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.credentials import Credentials
+from botocore.exceptions import EndpointConnectionError
 from botocore.httpsession import URLLib3Session
 
+from orchestrator.processes import is_alive
 from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.rehearsal.aws.function_url import FunctionHost
 from orchestrator.rehearsal.aws.sigv4 import AccessKey
@@ -195,3 +197,28 @@ def test_after_a_timeout_the_next_call_has_a_new_process(
     # What was unpacked for the killed ones is gone.
     assert len({path.name for path in functions._folder.iterdir()} & folders) == len(folders) - 1
     assert len(list(functions._folder.iterdir())) == len(folders)
+
+
+def test_who_deletes_a_url_or_a_function_by_the_api_ends_what_runs_for_it(
+    make_function: Callable[..., str], call: Callable[..., AWSResponse], functions: FunctionHost, amazon: Amazon
+) -> None:
+    client = amazon.client("lambda", REGION)
+    name = make_function(ECHO)
+    made = client.get_function_configuration(FunctionName=name)
+    copy = f"{name}-copy"
+    about = {key: made[key] for key in ("Runtime", "Handler", "Role")}
+    client.create_function(FunctionName=copy, Code={"ZipFile": amazon.function(REGION, name).code_bytes}, **about)
+    client.create_function_url_config(FunctionName=copy, AuthType="AWS_IAM")
+    url, place = functions.open_url(REGION, copy), f"{REGION}/{copy}"
+
+    def held() -> list[str]:
+        return sorted(kind for kind, found in functions.held() if found == place)
+
+    process = json.loads(call(url).content)["pid"]
+    assert held() == ["function process", "function url listener"]
+    client.delete_function_url_config(FunctionName=copy)
+    assert held() == ["function process"]
+    with pytest.raises(EndpointConnectionError):
+        call(url)
+    client.delete_function(FunctionName=copy)
+    assert (held(), is_alive(process)) == ([], False)

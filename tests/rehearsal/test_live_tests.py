@@ -114,7 +114,7 @@ def test_a_good_run_passes(done: runs.Run, check: Check) -> None:
 def test_a_run_leaves_its_facts(done: runs.Run) -> None:
     found = json.loads((done.directory / facts.FILE).read_text())
     assert len(found["phase_seconds"]) == 14
-    assert len(found["resource_seconds"]) == 10
+    assert len(found["resource_seconds"]) == 11
     assert all(seconds.keys() == {"created", "deleted"} for seconds in found["resource_seconds"].values())
     # The few tables that there are here.
     assert found["differs"] == ["bytes processed", "tables", "bytes billed"]
