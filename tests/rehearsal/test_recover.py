@@ -194,6 +194,8 @@ def test_a_run_of_which_neither_the_journal_nor_the_state_is_whole(
     fresh: Machine, clouds: Path, control: Control
 ) -> None:
     run_id = killed(fresh, clouds, "function: started")
+    while engines_of(run_id):  # They finish what they had begun, and write it into the state.
+        time.sleep(0.05)
     shutil.rmtree(fresh.home / "state")
     journal = fresh.home / "runs" / run_id / "run.json"
     journal.write_bytes(journal.read_bytes()[:60])
@@ -229,13 +231,18 @@ def test_a_run_that_was_left_at_once_in_the_middle_of_a_create(fresh: Machine, c
     assert (control.census(), engines_of(run_id)) == ([], [])
 
 
-def test_a_run_of_another_machine_in_a_shared_backend(  # noqa: PLR0917
-    fresh: Machine, clouds: Path, control: Control, cli: Cli, session_folder: Path, tmp_path: Path
+@pytest.fixture
+def elsewhere(cli: Cli, session_folder: Path, tmp_path: Path) -> Machine:
+    """Another one."""
+    return machine_of(cli, tmp_path / "elsewhere", session_folder)
+
+
+def test_a_run_of_another_machine_in_a_shared_backend(
+    fresh: Machine, elsewhere: Machine, clouds: Path, control: Control, tmp_path: Path
 ) -> None:
     (tmp_path / "state").mkdir()
     backend = f"backend={(tmp_path / 'state').as_uri()}"
     run_id = killed(fresh, clouds, "query: started", "--set", backend)
-    elsewhere = machine_of(cli, tmp_path / "elsewhere", session_folder)
     settings = ("--config", CONFIG, "--set", f"rehearsal.clouds={clouds}", "--set", backend)
     for arguments in ((run_id, *settings), settings):
         refused = elsewhere.orchestrate("recover", *arguments)

@@ -4,7 +4,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -16,9 +16,14 @@ from orchestrator.clouds.by_name import parts
 from orchestrator.errors import OrchestratorError
 from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal.control import Control
-from orchestrator.rehearsal.faults import CallEffect, CallRule, Cloud
+from orchestrator.rehearsal.faults import CallEffect, CallRule, Cloud, Faults
+from orchestrator.rehearsal.faulty_calls import everybody, faulty
+from orchestrator.rehearsal.front_door import Answer, Listener
+from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.shared import attached
 from tests.rehearsal.machine import Machine
+
+EFFECTS: list[CallEffect] = ["hangs", "refused", "unavailable", "throttled"]
 
 
 @pytest.fixture(scope="module")
@@ -103,23 +108,50 @@ def environment(clouds: Path) -> Iterator[Environment]:
         yield environment
 
 
-@pytest.mark.parametrize("effect", ["hangs", "refused", "unavailable", "throttled"])
-@pytest.mark.parametrize("part", [("gcp", 0), ("aws", 1), ("azure", 2), ("gcp", 3)])
+def given_up(part: int, short: pytest.MonkeyPatch) -> str:
+    """Asks a part of the clouds with short deadlines, which it must not outlast; what it says in the end."""
+    for name, seconds in (("CONNECT", 0.5), ("CALL", 0.5), ("CALL_WITH_RETRIES", 2.0)):
+        short.setattr(deadlines, name, seconds)
+    with pytest.raises(OrchestratorError) as raised:
+        parts(settings.load(settings.DEFAULT_CONFIG, environ={}))[part].open().find()
+    return raised.value.brief
+
+
+def all_calls(cloud: Cloud, effect: CallEffect) -> list[CallRule]:
+    return [
+        CallRule(cloud=cloud, method=method, path=".*", effect=effect, times=None)
+        for method in ("GET", "POST", "PUT", "DELETE")
+    ]
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.parametrize(
+    ("cloud", "part", "said"),
+    [("aws", 1, "AWS did not say what is left"), ("azure", 2, "Azure did not say what is left")],
+)
 @pytest.mark.usefixtures("environment")
 def test_a_cloud_that_does_not_answer_is_given_up(
-    control: Control, monkeypatch: pytest.MonkeyPatch, part: tuple[Cloud, int], effect: CallEffect
+    control: Control, monkeypatch: pytest.MonkeyPatch, cloud: Cloud, part: int, said: str, effect: CallEffect
 ) -> None:
-    cloud, number = part
-    chosen = settings.load(settings.DEFAULT_CONFIG, environ={})
-    methods = ("GET", "POST", "PUT", "DELETE")
-    control.set_faults(
-        [CallRule(cloud=cloud, method=method, path=".*", effect=effect, times=None) for method in methods]
-    )
+    control.set_faults(all_calls(cloud, effect))
     with monkeypatch.context() as short:
-        for name, seconds in (("CONNECT", 0.5), ("CALL", 0.5), ("CALL_WITH_RETRIES", 2.0)):
-            short.setattr(deadlines, name, seconds)
-        with pytest.raises(OrchestratorError) as raised:
-            parts(chosen)[number].open().find()
-    assert raised.value.brief.endswith(" did not say what is left")
+        assert given_up(part, short) == said
     control.lift()
-    parts(chosen)[number].open().find()
+    assert parts(settings.load(settings.DEFAULT_CONFIG, environ={}))[part].open().find() == []
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.parametrize("part", [0, 3], ids=["compute", "data"])
+def test_google_cloud_that_does_not_answer_is_given_up(
+    start_google: Callable[..., GoogleCloud], monkeypatch: pytest.MonkeyPatch, part: int, effect: CallEffect
+) -> None:
+    """In front of a Google of this process: google-auth has found its metadata server once and for all."""
+    google, faults = start_google(), Faults()
+    faults.set(all_calls("gcp", effect))
+    door = Listener(lambda _: Answer(200, {}, b"{}"), around=faulty(faults, "gcp", everybody))
+    for name, value in google.variables.items():
+        monkeypatch.setenv(name, value.replace(google.endpoint, f"http://{door.address}"))
+    assert given_up(part, monkeypatch) == "Google Cloud did not say what is left"
+    assert faults.fired()[0] > 0
+    faults.lift()
+    door.close()
