@@ -44,7 +44,7 @@ COMPUTE = {
         ("azure", "app"): 1,
         ("azure", "app process"): 1,
         ("azure", "blob"): 2,
-        ("azure", "container"): 2,
+        ("azure", "container"): 1,
         ("azure", "lifecycle"): 1,
         ("azure", "plan"): 1,
         ("azure", "resource group"): 1,
