@@ -130,7 +130,7 @@ def all_calls(cloud: Cloud, effect: CallEffect) -> list[CallRule]:
     [("aws", 1, "AWS did not say what is left"), ("azure", 2, "Azure did not say what is left")],
 )
 @pytest.mark.usefixtures("environment")
-def test_a_cloud_that_does_not_answer_is_given_up(
+def test_a_cloud_that_does_not_answer_is_given_up(  # noqa: PLR0917
     control: Control, monkeypatch: pytest.MonkeyPatch, cloud: Cloud, part: int, said: str, effect: CallEffect
 ) -> None:
     control.set_faults(all_calls(cloud, effect))
