@@ -75,7 +75,8 @@ class Stage:
     def pack(self, cloud: Cloud) -> None:
         """Pack the function for that cloud, or find it packed: no fault is to wait for it."""
         chosen = _settings(cloud)
-        target = compute_cloud(chosen, Names(new_run_id(datetime.now(UTC))), source="").package_target()
+        with rehearsal.environment_of(self.clouds).in_force():
+            target = compute_cloud(chosen, Names(new_run_id(datetime.now(UTC))), source="").package_target()
         package.build(
             target.on_this_machine(), trim=chosen.package.trim, cache=self._packages, progress=lambda _line: None
         )

@@ -78,10 +78,7 @@ def test_the_matrix_is_what_a_run_does_that_nothing_disturbs(machine: Machine, c
         ("gcp", set(DATA_CALLS)),
     ]
     table = [
-        (
-            call,
-            CallRule(cloud=on, method=call.method, path=call.path, target=call.target, effect="refused"),
-        )
+        (call, CallRule(cloud=on, method=call.method, path=call.path, target=call.target, effect="refused"))
         for on, part in parts
         for call in part
     ]
@@ -127,8 +124,8 @@ def test_a_program_that_lies_is_not_clean(machine: Machine) -> None:
     assert ended.returncode == 3, ended.stderr
     (outcome,) = outcomes(machine)
     lie, left = (wrong for wrong in outcome["wrong"] if "left" in wrong)
-    assert lie.startswith("without any fault: run ended with 0 and left aws iam role hop-")
-    assert left.startswith("without any fault: left in the clouds: aws iam role hop-")
+    assert lie.startswith("without any fault: run ended with 0 and left aws function process us-east-1/hop-")
+    assert left.startswith("without any fault: left in the clouds: aws function process us-east-1/hop-")
     assert outcome["left"] > 10
     kept = Path(outcome["folder"])
     assert "0 left: 11 created" in (kept / "run.err").read_text()
