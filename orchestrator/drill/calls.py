@@ -122,3 +122,9 @@ CALLS: Final[dict[Cloud, tuple[ClientCall, ...]]] = {
         ClientCall("source bucket that is left", "GET", _BUCKETS, "project=[^&]+&prefix=.*", after=1, fails=_AFTER),
     ),
 }
+FLEX_CALLS: Final = (
+    ClientCall("deployment site", "GET", f"{_SUBSCRIPTION}/resourceGroups/.*/sites/[^/]+"),
+    ClientCall("package", "POST", "/api/publish", once=frozenset({"times out", "429"})),
+    ClientCall("state of the deployment", "GET", "/api/deployments/latest", once=frozenset({"429"})),
+)
+"""What a run makes besides on Azure's plan flex."""

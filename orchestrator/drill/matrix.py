@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, get_args
 
-from orchestrator.drill.calls import CALLS, ClientCall
+from orchestrator.drill.calls import CALLS, FLEX_CALLS, ClientCall
 from orchestrator.rehearsal.faults import CLOUDS, CallEffect, CallRule, Cloud, ResourceEffect, ResourceRule, Rule
 from orchestrator.run import PHASES
 
@@ -80,7 +80,7 @@ class Fault:
 
     ``rules`` are what the stand-in clouds are told before the run. ``moment`` is when something is done to the run
     besides: the name of the phase that has just begun, or a part of the time that an undisturbed run takes. ``ends``
-    are the exit codes that the run may have, None where that is open.
+    are the exit codes that the run may have, None where that is open. ``settings`` are the run's besides the usual.
     """
 
     cloud: Cloud
@@ -90,6 +90,7 @@ class Fault:
     rules: tuple[Rule, ...] = ()
     moment: str | float | None = None
     ends: frozenset[int] | None = None
+    settings: tuple[str, ...] = ()
     number: int = 0
 
     @property
@@ -195,7 +196,7 @@ def _resources(cloud: Cloud) -> Iterator[Fault]:
 
 
 def _calls(cloud: Cloud) -> Iterator[Fault]:
-    for call in CALLS[cloud]:
+    for call in (*CALLS[cloud], *(FLEX_CALLS if cloud == "azure" else ())):
         for name, effect, times in (*_CALL_EFFECTS, *(_DOWNLOAD_EFFECTS if call.download else ())):
             rule = CallRule(
                 cloud=cloud,
@@ -213,6 +214,7 @@ def _calls(cloud: Cloud) -> Iterator[Fault]:
                 effect=name,
                 rules=(rule,),
                 ends=_call_ends(call, name, times),
+                settings=("compute.plan=flex",) if call in FLEX_CALLS else (),
             )
 
 

@@ -53,7 +53,7 @@ class Scene:
 
     def run(self) -> Child:
         """Start a run, to be disturbed."""
-        options = self.stage.settings_for(self.fault.cloud)
+        options = self.stage.settings_for(self.fault.cloud, *self.fault.settings)
         return self._start("run", *options, into=self.facts.runs, expected=self.fault.ends)
 
     def recover(self, run_id: str, *options: str, expected: frozenset[int] = _DONE) -> Child:

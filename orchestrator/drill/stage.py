@@ -81,12 +81,14 @@ class Stage:
             target.on_this_machine(), trim=chosen.package.trim, cache=self._packages, progress=lambda _line: None
         )
 
-    def settings_for(self, cloud: Cloud) -> list[str]:
-        """The options with which a command finds these clouds."""
-        return [
-            *("--set", f"compute.cloud={cloud}", "--set", f"compute.timeout={_FUNCTION_SECONDS} s"),
-            *("--set", f"rehearsal.clouds={self.clouds}"),
-        ]
+    def settings_for(self, cloud: Cloud, *more: str) -> list[str]:
+        """The options with which a command finds these clouds, and ``more`` such as ``compute.plan=flex``."""
+        chosen = (
+            f"compute.cloud={cloud}",
+            f"compute.timeout={_FUNCTION_SECONDS} s",
+            f"rehearsal.clouds={self.clouds}",
+        )
+        return [word for setting in (*chosen, *more) for word in ("--set", setting)]
 
     @property
     def _packages(self) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import requests
 
+from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer, ServiceAccount, TokenError
@@ -71,7 +72,7 @@ def test_a_token_out_of_time(identity: Identity, monkeypatch: pytest.MonkeyPatch
     for seconds in (-20, 3620):
         with monkeypatch.context() as patched:
             now = json.loads(_payload(token))["iat"]
-            patched.setattr("orchestrator.rehearsal.gcp.identity.time.time", lambda: now + seconds)  # noqa: B023
+            patched.setattr(clock, "seconds", lambda: now + seconds)  # noqa: B023
             assert why(lambda: identity.verify_id_token(token, "http://service")) == "it has expired"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.clouds import Remaining
 from orchestrator.drill import Choice, function, report
-from orchestrator.drill.calls import CALLS, DATA_CALLS
+from orchestrator.drill.calls import CALLS, DATA_CALLS, FLEX_CALLS
 from orchestrator.drill.machine import PLAYS
 from orchestrator.drill.matrix import CLI_RUNS, ENGINE_RUNS, KILLED, KINDS, MACHINE, RESOURCES, Fault, faults
 from orchestrator.drill.play import Outcome
@@ -53,6 +53,12 @@ def test_each_call_fails_in_six_ways_and_a_download_in_eight(cloud: str) -> None
     for call in CALLS[cloud]:  # type: ignore[index]
         assert effects(cloud, "calls", call.what) == usual + ["truncated", "wrong checksum"] * call.download
     assert [call.what for call in DATA_CALLS if call.download] == ["download"]
+
+
+def test_what_only_plan_flex_calls_is_drilled_with_plan_flex() -> None:
+    flex = {fault.where for fault in faults() if fault.settings == ("compute.plan=flex",)}
+    assert flex == {call.what for call in FLEX_CALLS}
+    assert {fault.settings for fault in faults() if fault.where not in flex} == {()}
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator import deadlines, engine, transient
 from orchestrator.engine import Stack, StackError, StackLockedError
+from orchestrator.engine_command import Backend
 from orchestrator.home import Home
 from tests.unit.test_engine import BACKEND, no_event, program, stack
 
@@ -164,6 +165,50 @@ def test_a_stack_that_cannot_be_settled(tmp_path: Path, clock: Clock) -> None:
     assert clock.pauses == [1.0]
 
 
+CUT_OFF = "error: failed to load checkpoint: EOF"
+
+
+def test_a_state_that_was_cut_off_is_forgotten_once_nothing_is_left(tmp_path: Path, clock: Clock) -> None:
+    state = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
+    state.mkdir(parents=True)
+    others = ["r1-compute2.json", "r1-data.json", "r1-data.json.bak"]
+    for name in ("r1-compute.json", "r1-compute.json.bak", "r1-compute.json.attrs", *others):
+        (state / name).write_bytes(b"")
+    cut_off = Stack(
+        "r1",
+        "compute",
+        folder=tmp_path,
+        cli=program(tmp_path, IN_TURN),
+        backend=Backend((tmp_path / "the state").as_uri(), "secret"),
+        pulumi_home=tmp_path / "pulumi-home",
+    )
+    (tmp_path / "answers").write_text(json.dumps([refused(CUT_OFF), refused(CUT_OFF, "refresh")]))
+    with pytest.raises(StackError):
+        cut_off.destroy(no_event)
+    assert len(list(state.iterdir())) == 6
+    cut_off.settle(no_event)
+    assert sorted(path.name for path in state.iterdir()) == others
+    assert heard(tmp_path)
+    assert clock.pauses == []  # It will not be another one in a moment.
+
+
+def test_a_state_that_was_cut_off_elsewhere_stays(tmp_path: Path, clock: Clock) -> None:
+    elsewhere = Stack(
+        "r1",
+        "compute",
+        folder=tmp_path,
+        cli=program(tmp_path, IN_TURN),
+        backend=Backend("s3://state", "secret"),
+        pulumi_home=tmp_path / "pulumi-home",
+    )
+    (tmp_path / "answers").write_text(json.dumps([refused(CUT_OFF, "refresh")]))
+    with pytest.raises(StackError) as raised:
+        elsewhere.settle(no_event)
+    assert raised.value.details == CUT_OFF
+    assert heard(tmp_path)
+    assert clock.pauses == []
+
+
 @pytest.mark.parametrize(
     ("command", "work", "brief"),
     [
@@ -222,10 +267,13 @@ sys.stdin.read()
 
 
 def locked_by(pid: int, host: str = "", command: str = "destroy") -> Answer:
-    """The CLI's words for a stack whose lock a process of this machine, or of ``host``, has."""
+    """The CLI's words for a stack whose lock a process of this machine, or of ``host``, has.
+
+    The lock's own name is no reason to try again.
+    """
     return refused(
         "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
-        f"lock file with `pulumi cancel`.\n  file:///state/locks/1.json: created by me@{host or socket.gethostname()} "
+        f"lock file with `pulumi cancel`.\n  file:///timeout/1.json: created by me@{host or socket.gethostname()} "
         f"(pid {pid}) at 2026-11-23T17:42:05Z",
         command,
     )

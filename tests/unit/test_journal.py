@@ -186,6 +186,7 @@ def test_a_journal_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyP
         "To fix it: make it readable; or, without it, "
         f"`ORCHESTRATOR_HOME=/home/me /bin/python -m orchestrator sweep --run {RUN_ID}`."
     )
+    assert journal.unfinished(folder.parent) == [RUN_ID]  # It may not have ended.
 
 
 # ---- damage: what it does not say is taken for the worst
@@ -235,6 +236,9 @@ def test_a_journal_of_another_run_says_nothing_of_this_one(folder: Path) -> None
         ({"ended": 1}, {"ended": False}),
         ({"pid": "7", "host": 7, "started": None}, {"pid": None, "host": None, "started": None}),
         ({"pid": True}, {"pid": None}),
+        ({"pid": 0}, {"pid": None}),
+        ({"pid": -1}, {"pid": None}),
+        ({"pid": 2**31}, {"pid": None}),
         ({"settings": [1]}, {"settings": None}),
         ({"backend_url": None}, {"settings": None, "backend_url": None}),
         ({"version": 99, "more": 1}, {}),
