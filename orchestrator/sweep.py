@@ -4,12 +4,11 @@ Only what is named as a run names it is removed, and only once nobody can need i
 is told, and left alone: anybody may set a tag, and some tools copy them.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator import deadlines, journal, surroundings
+from orchestrator import journal, proof, surroundings
 from orchestrator.clouds import Leftovers, Remaining
 from orchestrator.clouds.by_name import Part, parts
 from orchestrator.console import Console
@@ -20,7 +19,6 @@ from orchestrator.report import visible
 from orchestrator.settings import Settings
 from stacks.naming import Names
 
-_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -121,31 +119,17 @@ def _kept(run_id: str | None, wanted: Wanted, home: Home, now: datetime) -> str:
 def _empty(chosen: list[_Found], wanted: Wanted, detail: Callable[[str], None]) -> None:
     """Remove, and ask again, until nothing of these runs is left: listings by tag lag behind a delete."""
     runs, places = {one.run_id for one in chosen}, list(dict.fromkeys(one.where for one in chosen))
-    left = {one.left: one.where for one in chosen}
-    deadline, pauses = time.monotonic() + deadlines.SETTLE, iter(_PAUSES_SECONDS)
-    while True:
-        failures = []
-        for one, where in left.items():
-            detail(f"removing {visible(one.id)}")
-            try:
-                where.remove(one)
-            except OrchestratorError as error:
-                failures.append(error)
+
+    def ask_again(refused: list[OrchestratorError]) -> dict[Remaining, Leftovers]:
         try:
-            left = {one: where for where in places for one in where.find(wanted.run_id) if where.run_of(one) in runs}
+            return {one: where for where in places for one in where.find(wanted.run_id) if where.run_of(one) in runs}
         except OrchestratorError as error:
-            raise _unknown([*failures, error], wanted) from error
-        if not left:
-            return
-        if time.monotonic() > deadline:
-            break
-        time.sleep(next(pauses, _PAUSES_SECONDS[-1]))
-    named = [f"{one.cloud} {one.kind}: {one.id}" for one in left]
-    raise ResourcesRemainError(
-        "1 resource remains" if len(left) == 1 else f"{len(left)} resources remain",
-        details="\n".join([*(str(failure) for failure in failures), *named]),
-        resolution=f"run `{wanted.command}` once more, or remove them in the cloud's console.",
-    )
+            raise _unknown([*refused, error], wanted) from error
+
+    left, failures = proof.clear({one.left: one.where for one in chosen}, ask_again, detail)
+    if left:
+        again = f"run `{wanted.command}` once more, or remove them in the cloud's console."
+        raise proof.still_there(left, failures, resolution=again)
 
 
 def _unknown(failures: list[OrchestratorError], wanted: Wanted) -> ResourcesRemainError:

@@ -99,7 +99,7 @@ class Sweeper:
 
 @pytest.fixture
 def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
-    monkeypatch.setattr("orchestrator.sweep.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("orchestrator.proof.time.sleep", lambda _seconds: None)
     return Sweeper(Home(tmp_path), monkeypatch)
 
 

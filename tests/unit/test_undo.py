@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import deadlines
-from orchestrator import undo as module
+from orchestrator import deadlines, proof
 from orchestrator.clouds import Remaining
 from orchestrator.console import Console
 from orchestrator.engine import StackError, StackLockedError
@@ -103,7 +102,7 @@ class Ending:
 @pytest.fixture
 def ending(monkeypatch: pytest.MonkeyPatch) -> Ending:
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(proof, "time", clock)
     monkeypatch.setattr(deadlines, "SETTLE", 60.0)
     return Ending(clock)
 
