@@ -35,6 +35,7 @@ from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.rehearsal.aws.function_url import FunctionHost
 from orchestrator.rehearsal.azure import provider as azure_provider
 from orchestrator.rehearsal.azure.cloud import AzureCloud
+from orchestrator.rehearsal.control import Control
 from orchestrator.rehearsal.gcp import provider as gcp_provider
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
@@ -222,6 +223,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def machine(cli: Cli, home: Path, tmp_path: Path) -> Machine:
     return Machine(cli, home, tmp_path)
+
+
+@pytest.fixture
+def control(clouds: Path) -> Iterator[Control]:
+    """Of the stand-in clouds that the test's module has standing; whatever a test set is over with it."""
+    control = Control.of(clouds)
+    yield control
+    control.lift()
 
 
 # ---- Google Cloud: each test its own

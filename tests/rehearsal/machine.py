@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,16 @@ class Machine:
         for part in ("orchestrator", "stacks", "function_code", "config"):
             shutil.copytree(CHECKOUT / part, self.checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
         (self.checkout / "function_code" / "aws_main.py").write_text(textwrap.dedent(source))
+
+    @contextmanager
+    def standing_clouds(self, folder: Path) -> Iterator[Path]:
+        """Stand-in clouds that stand for the block; their folder."""
+        process = self.start("clouds", str(folder))
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Stand-in clouds stand in ")
+        yield folder
+        process.terminate()
+        self.finish(process)
 
     def results(self) -> list[Path]:
         return sorted((self.folder / "results").glob("*")) if (self.folder / "results").exists() else []

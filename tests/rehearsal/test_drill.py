@@ -26,22 +26,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture
-def machine(cli: Cli, home: Path, tmp_path: Path) -> Machine:
-    return Machine(cli, home, tmp_path)
-
-
 @pytest.fixture(scope="module")
 def clouds(cli: Cli, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Stand-in clouds that stand for the whole module."""
     folder = tmp_path_factory.mktemp("clouds")
-    machine = Machine(cli, home, folder)
-    process = machine.start("clouds", str(folder / "clouds"))
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("Stand-in clouds stand in ")
-    yield folder / "clouds"
-    process.terminate()
-    machine.finish(process)
+    with Machine(cli, home, folder).standing_clouds(folder / "clouds") as clouds:
+        yield clouds
 
 
 def outcomes(machine: Machine) -> list[dict[str, Any]]:

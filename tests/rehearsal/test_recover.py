@@ -45,19 +45,8 @@ def clouds(cli: Cli, session_folder: Path, tmp_path_factory: pytest.TempPathFact
     """Where stand-in clouds stand that all runs of this module share."""
     folder = tmp_path_factory.mktemp("shared")
     machine = machine_of(cli, folder, session_folder)
-    process = machine.start("clouds", str(folder / "clouds"))
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("Stand-in clouds stand in ")
-    yield folder / "clouds"
-    process.send_signal(signal.SIGTERM)
-    machine.finish(process)
-
-
-@pytest.fixture
-def control(clouds: Path) -> Iterator[Control]:
-    control = Control.of(clouds)
-    yield control
-    control.lift()
+    with machine.standing_clouds(folder / "clouds") as clouds:
+        yield clouds
 
 
 def begin(machine: Machine, clouds: Path, *arguments: str) -> tuple["subprocess.Popen[str]", str]:

@@ -34,20 +34,8 @@ def machine(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 @pytest.fixture(scope="module")
 def clouds(machine: Machine) -> Iterator[Path]:
-    folder = machine.folder / "clouds"
-    process = machine.start("clouds", str(folder))
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("Stand-in clouds stand in ")
-    yield folder
-    process.send_signal(signal.SIGTERM)
-    machine.finish(process)
-
-
-@pytest.fixture
-def control(clouds: Path) -> Iterator[Control]:
-    control = Control.of(clouds)
-    yield control
-    control.lift()
+    with machine.standing_clouds(machine.folder / "clouds") as clouds:
+        yield clouds
 
 
 def killed(machine: Machine, clouds: Path, cloud: str) -> str:
