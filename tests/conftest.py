@@ -3,11 +3,16 @@
 The guard is pytest-socket's. It sees Python's own sockets only: not gRPC's, nor those of a process that a test starts.
 """
 
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 import pytest_socket
+
+# What a shell starts in the background has SIGINT ignored, and all that a test starts would inherit that
+# (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_11).
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 _RULES = {
