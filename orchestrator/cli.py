@@ -33,6 +33,10 @@ from orchestrator.sweep import sweep as remove_leftovers
 from stacks.naming import RUN_ID_PATTERN, Names, new_run_id
 
 T = TypeVar("T")
+_Config = Annotated[Path, typer.Option("--config", "-c", help="The config file.")]
+_Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as compute.region=eu-west-1.")
+]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -43,11 +47,8 @@ def orchestrator() -> None:
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The config file.")] = settings.DEFAULT_CONFIG,
-    overrides: Annotated[
-        list[str],
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as compute.region=eu-west-1."),
-    ] = [],  # noqa: B006 - Typer copies it
+    config: _Config = settings.DEFAULT_CONFIG,
+    overrides: _Overrides = [],  # noqa: B006 - Typer copies it
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
@@ -113,10 +114,8 @@ def recover(
 @app.command()
 def clouds(
     folder: Annotated[Path, typer.Argument(help="Where they keep what they need: an empty folder, or a new one.")],
-    config: Annotated[Path, typer.Option("--config", "-c", help="The config file.")] = settings.DEFAULT_CONFIG,
-    overrides: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as rehearsal.tables=...")
-    ] = [],  # noqa: B006 - Typer copies it
+    config: _Config = settings.DEFAULT_CONFIG,
+    overrides: _Overrides = [],  # noqa: B006 - Typer copies it
 ) -> None:
     """Let stand-in clouds stand that several runs share (rehearsal.clouds), until Ctrl-C ends them."""
     chosen = settings.load(_shown(config), overrides=overrides, environ=os.environ)
@@ -125,11 +124,8 @@ def clouds(
 
 @app.command()
 def sweep(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The config file.")] = settings.DEFAULT_CONFIG,
-    overrides: Annotated[
-        list[str],
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as compute.region=eu-west-1."),
-    ] = [],  # noqa: B006 - Typer copies it
+    config: _Config = settings.DEFAULT_CONFIG,
+    overrides: _Overrides = [],  # noqa: B006 - Typer copies it
     run_id: Annotated[str | None, typer.Option("--run", metavar="RUN", help="This run only, whatever its age.")] = None,
     older_than: Annotated[
         str, typer.Option(metavar="DURATION", help="Runs that began earlier than that: a run's lifetime.")
