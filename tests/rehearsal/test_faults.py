@@ -256,7 +256,7 @@ def s3(in_force: None) -> Any:  # noqa: ARG001 - boto3 reads the environment
     patience = Config(
         retries={"total_max_attempts": 1}, read_timeout=1, s3={"addressing_style": "path"}, region_name=REGION
     )
-    return boto3.client("s3", config=patience)
+    return boto3.Session().client("s3", config=patience)
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_a_call_that_was_refused_had_no_effect(s3: Any, control: Control, effect
 
 def test_a_target_tells_the_operations_of_one_path_apart(s3: Any, in_force: None, control: Control) -> None:  # noqa: ARG001
     once = Config(retries={"total_max_attempts": 1}, region_name=REGION)
-    iam, logs = boto3.client("iam", config=once), boto3.client("logs", config=once)
+    iam, logs = boto3.Session().client("iam", config=once), boto3.Session().client("logs", config=once)
     control.set_faults(
         [
             CallRule(cloud="aws", method="POST", path="/", target="ListRoles", effect="forbidden", times=None),
@@ -473,7 +473,7 @@ def test_there_is_no_byte_to_spoil_in_an_empty_answer() -> None:
 
 
 def test_a_kind_that_nobody_thought_of_is_counted_too(in_force: None, control: Control) -> None:  # noqa: ARG001
-    iam = boto3.client("iam", region_name=REGION)
+    iam = boto3.Session().client("iam", region_name=REGION)
     name = f"faulty-{next(numbers)}"
     before = control.census()
     iam.create_group(GroupName=name)
