@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,24 +146,31 @@ class Stack:
 
     def _unlocked(self, work: Callable[[], None]) -> None:
         """Do the work once nobody else is at it: a lock ends with the process that holds it."""
-        deadline, asked = time.monotonic() + deadlines.LOCK, False
+        deadline, cancelled = None, None
         while True:
             try:
                 return work()
             except StackLockedError as error:
                 holder = error.holder
-                if holder is None:
+                if holder is None or holder == cancelled:
                     raise
+                deadline = deadline or time.monotonic() + deadlines.LOCK
+                late, command_line = time.monotonic() > deadline, command_line_of(holder)
                 if not is_alive(holder):
-                    self._open(_no_program, select=True).cancel()
-                elif self._stack_name not in command_line_of(holder):
+                    self._cancel()
+                    cancelled = holder
+                elif self._stack_name in command_line and not late:
+                    self._command.ask_to_stop(holder)  # Its run is gone: it need not begin anything any more.
+                elif self._stack_name in command_line:
+                    with suppress(ProcessLookupError):
+                        os.kill(holder, signal.SIGKILL)
+                elif command_line or late:  # Without one, it is about to end.
                     raise  # The number is another process's by now, or the lock another machine's of the same name.
-                elif time.monotonic() > deadline:
-                    os.kill(holder, signal.SIGKILL)
-                elif not asked:  # Its run is gone: it need not begin anything any more.
-                    os.kill(holder, signal.SIGINT)
-                    asked = True
             time.sleep(_ASK_AGAIN_SECONDS)
+
+    def _cancel(self) -> None:
+        with self._translated(f"The {self.name} stack was not unlocked", []):
+            self._open(_no_program, select=True).cancel()
 
     def _destroy(self, on_event: Callable[[StackEvent], None]) -> None:
         failures: list[str] = []

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -66,10 +67,11 @@ class Command(automation.PulumiCommand):
         }
         self._logs = folder / "log"
         self._logs.mkdir(mode=0o700, exist_ok=True)
+        self._asked_to_stop = folder / "asked-to-stop"
         self._lock = threading.Lock()
         self._interrupted = False
         self._up: subprocess.Popen[bytes] | None = None
-        self._asked: subprocess.Popen[bytes] | None = None
+        self._killer: threading.Timer | None = None
         self.late: list[str] = []
         """What the last command did not do in time, for whoever reads the failure."""
 
@@ -102,6 +104,10 @@ class Command(automation.PulumiCommand):
                 )
                 self._up = process if args[0] == "up" else None
             code = self._wait(process, args[0])
+            with self._lock:
+                if self._killer is not None:
+                    self._killer.cancel()
+                    self._killer = None
             stdout.seek(0)
             said = stdout.read().decode("utf-8", "replace")
         result = automation.CommandResult(
@@ -118,7 +124,7 @@ class Command(automation.PulumiCommand):
         with self._lock:
             self._interrupted = True
             if self._up is not None:
-                self._ask_to_stop(self._up)
+                self._stop(self._up)
 
     def forget(self, stack_name: str, ending: str) -> bool:
         """Remove a stack's files of that ending from the backend; whether that is a folder, where this can be done."""
@@ -134,11 +140,26 @@ class Command(automation.PulumiCommand):
         written = sorted(self._logs.glob("*.err"))
         return written[-1].read_text("utf-8", "replace").strip() if written else ""
 
-    def _ask_to_stop(self, process: "subprocess.Popen[bytes]") -> None:
-        """One SIGINT, whoever asks: a second would turn creates in flight into unknown ones. With the lock held."""
-        if process is not self._asked:
-            self._asked = process
-            process.send_signal(signal.SIGINT)  # Does nothing once the process has ended.
+    def ask_to_stop(self, pid: int) -> None:
+        """One SIGINT to a CLI of this stack, whoever asks, now or in a recovery after this process was killed.
+
+        A second would turn creates in flight into unknown ones, so the first is noted before it is sent.
+        """
+        with suppress(OSError):
+            if self._asked_to_stop.read_text() == str(pid):
+                return
+        with suppress(OSError):  # A full disk.
+            self._asked_to_stop.write_text(str(pid))
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+
+    def _stop(self, process: "subprocess.Popen[bytes]") -> None:
+        """Ask it to stop; it is killed when it does not. With the lock held."""
+        if self._killer is None and process.poll() is None:
+            self.ask_to_stop(process.pid)
+            self._killer = threading.Timer(deadlines.GRACE, process.kill)
+            self._killer.daemon = True
+            self._killer.start()
 
     def _wait(self, process: "subprocess.Popen[bytes]", command: str) -> int:
         """The exit code; a CLI past its deadline is asked to stop, and killed only when it does not."""
@@ -149,9 +170,5 @@ class Command(automation.PulumiCommand):
         except subprocess.TimeoutExpired:
             self.late.append(f"pulumi {command} was not done within {seconds:.0f} s and was stopped")
             with self._lock:
-                self._ask_to_stop(process)
-        try:
-            return process.wait(deadlines.GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
+                self._stop(process)
             return process.wait()

@@ -336,7 +336,9 @@ def test_what_the_cloud_lost_is_settled(new_stack: Callable[[], Stack], amazon: 
     stack.settle(events.append)
     assert [event.name for event in events if event.kind == "deleted"] == ["lost", "kept"]
     assert in_the_cloud(amazon) == set()
-    assert stack.beside() == []
+    gone: list[StackEvent] = []
+    stack.destroy(gone.append)  # The stack itself is not there any more.
+    assert gone == []
 
 
 def test_destroy_goes_on_after_a_refusal(slow: _Slow, new_stack: Callable[[], Stack], amazon: Amazon) -> None:

@@ -164,6 +164,18 @@ def test_an_up_gets_one_sigint_however_often_it_is_asked(running: Running) -> No
     assert running.codes == [7]
 
 
+def test_an_up_that_does_not_stop_is_killed_its_grace_after_the_interrupt(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "GRACE", 0.01)
+    running.start(["up"])
+    running.command.interrupt()
+    running._thread.join(60)
+    running.said.close()
+    assert running.codes == [-signal.SIGKILL]
+    assert running.command.late == []
+
+
 @pytest.mark.parametrize("args", [["stack", "init"], ["destroy"]])
 def test_other_commands_are_left_alone(running: Running, args: list[str]) -> None:
     running.start(args)
@@ -260,9 +272,9 @@ def test_past_its_deadline_a_command_is_asked_to_stop(
 
 
 def test_one_that_was_asked_before_is_not_asked_again_but_killed(
-    late: tuple[engine_command.Command, "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+    late: tuple[engine_command.Command, "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(deadlines, "GRACE", 0)
     cli, process = late
-    cli._asked = process
+    (tmp_path / "asked-to-stop").write_text(str(process.pid))  # Before its run was killed.
     assert cli._wait(process, "destroy") == -signal.SIGKILL

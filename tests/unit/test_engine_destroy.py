@@ -320,12 +320,26 @@ def test_the_cli_of_a_killed_run_is_asked_once_and_waited_for(
     assert [line.split()[0] for line in heard(tmp_path)] == [*["destroy"] * 4, "cancel", "destroy", "stack", "stack"]
     assert rest == [("", 0)]
     assert clock.pauses == [0.5] * 4
+    assert (tmp_path / "asked-to-stop").read_text() == str(cli_of_the_stack.pid)
+
+
+def test_the_cli_that_was_asked_by_whoever_was_killed_is_not_asked_again(
+    tmp_path: Path, clock: Clock, cli_of_the_stack: Holder
+) -> None:
+    (tmp_path / "asked-to-stop").write_text(str(cli_of_the_stack.pid))
+    rest: list[tuple[str, int]] = []
+    clock.happens = [lambda: rest.append(cli_of_the_stack.end())]
+    locked = locked_by(cli_of_the_stack.pid)
+    answering(tmp_path, locked, locked, ("cancel", "", "", 0), DONE, *REMOVED).destroy(no_event)
+    assert heard(tmp_path)
+    assert rest == [("", 0)]  # No SIGINT.
 
 
 def test_the_cli_of_a_killed_run_that_does_not_end_is_killed(
     tmp_path: Path, clock: Clock, cli_of_the_stack: Holder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadlines, "LOCK", 0.9)
+    clock.now = 100  # Until the lock was met, time went by.
     rest: list[tuple[str, int]] = []
     clock.happens = [
         lambda: cli_of_the_stack.hears("SIGINT"),
@@ -345,6 +359,53 @@ def test_what_a_settlement_finds_locked_is_waited_for_too(
     locked = locked_by(cli_of_the_stack.pid, command="refresh")
     answers: list[Answer] = [locked, locked, ("cancel", "", "", 0), ("refresh", "", "", 0), DONE, *REMOVED]
     answering(tmp_path, *answers).settle(no_event)
+    assert heard(tmp_path)
+
+
+def test_a_holder_that_is_about_to_end_is_waited_for(
+    tmp_path: Path, clock: Clock, cli_of_the_stack: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ends is there for a moment without a command line."""
+    monkeypatch.setattr(engine, "command_line_of", lambda _pid: "")
+    clock.happens = [cli_of_the_stack.end]
+    locked = locked_by(cli_of_the_stack.pid)
+    answering(tmp_path, locked, locked, ("cancel", "", "", 0), DONE, *REMOVED).destroy(no_event)
+    assert heard(tmp_path)
+    assert clock.pauses == [0.5] * 2
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_holder_whose_command_line_nobody_may_see_is_not_waited_for_for_ever(
+    tmp_path: Path, cli_of_the_stack: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "command_line_of", lambda _pid: "")
+    monkeypatch.setattr(deadlines, "LOCK", 0.9)
+    with pytest.raises(StackLockedError):
+        answering(tmp_path, *[locked_by(cli_of_the_stack.pid)] * 3).destroy(no_event)
+    assert heard(tmp_path)
+    assert cli_of_the_stack.end() == ("", 0)
+
+
+def test_a_dead_lock_that_does_not_go_is_the_failure(tmp_path: Path, clock: Clock, cli_of_the_stack: Holder) -> None:
+    cli_of_the_stack.end()
+    locked = locked_by(cli_of_the_stack.pid)
+    with pytest.raises(StackLockedError):
+        answering(tmp_path, locked, ("cancel", "", "", 0), locked).destroy(no_event)
+    assert heard(tmp_path)
+    assert clock.pauses == [0.5]
+
+
+def test_a_dead_lock_that_may_not_be_removed_is_the_failure(tmp_path: Path, cli_of_the_stack: Holder) -> None:
+    cli_of_the_stack.end()
+    with pytest.raises(StackError) as raised:
+        answering(tmp_path, locked_by(cli_of_the_stack.pid), refused("error: permission denied", "cancel")).destroy(
+            no_event
+        )
+    assert str(raised.value) == (
+        "The compute stack was not unlocked\n"
+        "  error: permission denied\n"
+        "To fix it: engine.log, beside the report, has the engine's own words."
+    )
     assert heard(tmp_path)
 
 
