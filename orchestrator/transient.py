@@ -21,12 +21,18 @@ _KNOWN = (
     "ServiceUnavailable",
     "Service Unavailable",
     "InternalError",
-    "InternalServerError",
+    "Internal ?Server ?Error",
+    "ServerBusy",
+    "RetryableError",
     "backendError",
     "Bad Gateway",
     "connection (refused|reset|error)",
+    "no such host",
+    "broken pipe",
     "code = Unavailable",
-    "timed? ?out",
+    "timed ?out",
+    "(i/o|handshake|gateway|request) ?time-?out",
+    "(deadline|timeout) exceeded",
     r"\bEOF\b",
     # A conflict with what is still under way: a function that is being updated, a group that is being deleted, a bucket
     # that was not empty a moment ago.
@@ -35,6 +41,8 @@ _KNOWN = (
     "OperationAborted",
     "AnotherOperationInProgress",
     "BucketNotEmpty",
+    "ConcurrentModification",
+    "concurrent policy changes",
     r"\bConflict\b",
 )
 _PASSES = re.compile("|".join(_KNOWN), re.IGNORECASE)

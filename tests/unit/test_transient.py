@@ -38,6 +38,11 @@ PASSES = [
         "reset by peer"
     ),
     'Delete "https://hop.s3.us-east-1.amazonaws.com/": EOF',
+    'Delete "https://hop.s3.us-east-1.amazonaws.com/": write: broken pipe',
+    'Post "https://iam.amazonaws.com/": dial tcp: lookup iam.amazonaws.com on 10.0.0.1:53: no such host',
+    'Get "https://iam.amazonaws.com/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+    AWS.format("S3: DeleteObject", 400, "api error RequestTimeout: Your socket connection to the server was not read"),
+    AWS.format("IAM: DeleteRole", 409, "ConcurrentModification: The request was rejected"),
     'Delete "https://hop.s3.us-east-1.amazonaws.com/": unexpected EOF',
     # Azure
     (
@@ -53,7 +58,16 @@ PASSES = [
     'Status=409 Code="Conflict" Message="Cannot modify this site because another operation is in progress."',
     'Status=409 Code="AnotherOperationInProgress" Message="Another operation on this resource is in progress."',
     "HTTP 502 Bad Gateway",
+    'Status=503 Code="ServerBusy" Message="The server is busy."',
+    'Status=429 Code="RetryableError" Message="A retryable error occurred."',
+    "HTTP 500 Internal Server Error",
+    "HTTP 504 Gateway Time-out",
+    'Status=409 Code="OperationTimedOut" Message="The operation timed out."',
     # Google
+    (
+        "googleapi: Error 409: There were concurrent policy changes. Please retry the whole read-modify-write with "
+        "exponential backoff., aborted"
+    ),
     "googleapi: Error 429: The rate of requests for this project exceeded the limit., rateLimitExceeded",
     (
         "googleapi: Error 503: Visibility check was unavailable. Please retry the request and contact support if the "
@@ -98,6 +112,7 @@ STAYS = [
     "googleapi: Error 404: Not found: Dataset rehearsal-project:hop, notFound",
     "googleapi: Error 403: The billing account for the owning project is disabled in state absent, accountDisabled",
     # The engine
+    "hop: timeout must be at most 900",
     "update canceled",
     "urn:pulumi:r1-compute::cloud-hopping::aws:s3/bucket:Bucket::data: creating",
     "pulumi destroy was not done within 1200 s and was stopped",
