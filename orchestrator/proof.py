@@ -31,12 +31,14 @@ def clear(
     ask_again: Callable[[list[OrchestratorError]], Mapping[Remaining, H]],
     detail: Callable[[str], None],
 ) -> tuple[Mapping[Remaining, H], list[OrchestratorError]]:
-    """Remove what is left, and ask again, until nothing is or a minute is over; (what is left, what was refused).
+    """Remove what is left, and ask again, until nothing is left; (what is left, what was refused).
+
+    Until a minute after the first round of removals, which may itself take minutes.
 
     Listings lag behind a delete: much of what they name may be gone, and removing it once more is fine. ``ask_again``
     gets what was refused so far, for its own failure.
     """
-    deadline, pauses = time.monotonic() + deadlines.SETTLE, iter(_PAUSES_SECONDS)
+    deadline, pauses = None, iter(_PAUSES_SECONDS)
     while True:
         refused = []
         for one, holder in left.items():
@@ -45,6 +47,7 @@ def clear(
                 holder.remove(one)
             except OrchestratorError as error:
                 refused.append(error)
+        deadline = deadline or time.monotonic() + deadlines.SETTLE
         left = ask_again(refused)
         if not left or time.monotonic() > deadline:
             return left, refused

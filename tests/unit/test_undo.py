@@ -141,6 +141,16 @@ def test_what_stays_is_named_after_the_deadline(ending: Ending) -> None:
     assert ending.clock.now == 63.5
 
 
+def test_a_removal_that_takes_minutes_leaves_the_listing_its_time(ending: Ending) -> None:
+    def slow() -> None:
+        ending.clock.now += 300.0 if ending.story.count("remove s3 bucket") == 1 else 0.0
+
+    ending.compute = Cloud(ending.story, BUCKET)
+    ending.compute.lag, ending.compute.refuses = 6, slow
+    assert ending.undo() == Outcome([], [])
+    assert ending.clock.pauses == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
+
+
 def test_why_a_removal_was_refused_is_told(ending: Ending) -> None:
     ending.compute = Cloud(ending.story, ROLE, BUCKET)
     ending.compute.refuses = lambda: NOT_REMOVED if ending.story[-1] == "remove iam role" else None
