@@ -8,8 +8,9 @@ providers Microsoft.Web and Microsoft.Storage have to be registered there.
 import fnmatch
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -79,14 +80,21 @@ class Azure:
 
     def preflight(self) -> None:
         """Azure knows the caller and the subscription, has the region and room in it, and the caller may do all."""
+        with self._accepting_the_caller():
+            web, storage = (self._clients.arm.providers.get(name) for name in ("Microsoft.Web", "Microsoft.Storage"))
+            permissions = self._clients.get(
+                "providers/Microsoft.Authorization/permissions", api_version=_PERMISSIONS_API
+            )["value"]
+        self._refuse_unregistered(web, storage)
+        self._refuse_unknown_region(web)
+        self._refuse_missing(permissions)
+        self._refuse_full()
+
+    @contextmanager
+    def _accepting_the_caller(self) -> Iterator[None]:
         try:
             with azure_errors("Azure does not accept the caller"):
-                web, storage = (
-                    self._clients.arm.providers.get(name) for name in ("Microsoft.Web", "Microsoft.Storage")
-                )
-                permissions = self._clients.get(
-                    "providers/Microsoft.Authorization/permissions", api_version=_PERMISSIONS_API
-                )["value"]
+                yield
         except OrchestratorError as error:
             raise UsageError(
                 error.brief,
@@ -94,10 +102,6 @@ class Azure:
                 resolution="run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (in CI use "
                 f"workload identity), and check the subscription {self._subscription}.",
             ) from error
-        self._refuse_unregistered(web, storage)
-        self._refuse_unknown_region(web)
-        self._refuse_missing(permissions)
-        self._refuse_full()
 
     def _refuse_unregistered(self, *providers: "Provider") -> None:
         missing = [provider for provider in providers if provider.registration_state != "Registered"]
@@ -135,7 +139,7 @@ class Azure:
     def _refuse_full(self) -> None:
         """Quotas of the region that are used up; one that Azure does not list is not known to be."""
         region = self._settings.region
-        with azure_errors("Azure did not say what the quotas are"):
+        with self._accepting_the_caller():
             usages = [
                 *self._clients.get(f"providers/Microsoft.Web/locations/{region}/usages", api_version=_WEB_API)["value"],
                 *self._clients.get(f"providers/Microsoft.Storage/locations/{region}/usages", api_version=_STORAGE_API)[

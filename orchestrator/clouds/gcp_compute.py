@@ -81,7 +81,8 @@ class GoogleCompute:
             self._leftovers.find(self._names.run_id)
             granted = self._granted()
         self._refuse_missing([permission for permission in _NEEDED if permission not in granted])
-        self._id_token("https://preflight.invalid")
+        with self._accepting_the_caller():
+            self._id_token("https://preflight.invalid")
 
     @contextmanager
     def _accepting_the_caller(self) -> Iterator[None]:
@@ -89,6 +90,8 @@ class GoogleCompute:
         try:
             with google_errors(refusal):
                 yield
+        except UsageError:
+            raise
         except OrchestratorError as error:
             raise UsageError(
                 refusal,

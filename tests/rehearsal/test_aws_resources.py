@@ -145,6 +145,17 @@ def test_a_policy_with_a_condition_that_cannot_be_judged(refused: Callable[[Prog
     )
 
 
+def test_a_policy_that_is_none(refused: Callable[[Program], str | None], amazon: Amazon) -> None:
+    amazon.client("iam", "us-east-1").create_role(
+        RoleName="nobody", AssumeRolePolicyDocument=trust("lambda.amazonaws.com")
+    )
+    for policy in ("{}", "{"):
+        assert refused(lambda policy=policy: _role_policy(policy, options())) == (  # type: ignore[misc]
+            "permissions: putting IAM Role (nobody) Policy (read): An error occurred (MalformedPolicyDocument) when "
+            "calling the PutRolePolicy operation: Syntax errors in policy."
+        )
+
+
 def _role_policy(policy: str, opts: pulumi.ResourceOptions) -> None:
     aws.iam.RolePolicy("permissions", name="read", role="nobody", policy=policy, opts=opts)
 

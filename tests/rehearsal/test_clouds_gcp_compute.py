@@ -95,6 +95,19 @@ def test_a_caller_who_may_not_delete(google: GoogleCloud, client: Callable[..., 
     )
 
 
+def test_a_metadata_server_that_gives_no_token(
+    client: Callable[..., GoogleCompute], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise exceptions.TransportError("the metadata server answered 403")  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(id_token, "fetch_id_token", refuse)
+    assert refusal(client()) == (
+        "Google Cloud does not accept the caller\n  the metadata server answered 403\n"
+        + CHECK.format("rehearsal-project")
+    )
+
+
 # ---- a person's login, which google-auth cannot make an ID token of
 
 

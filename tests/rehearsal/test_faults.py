@@ -29,13 +29,16 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from orchestrator import rehearsal, settings
 from orchestrator.clouds import Environment
+from orchestrator.clouds.azure import Azure
 from orchestrator.clouds.azure_clients import AzureClients, azure_errors
 from orchestrator.engine import Stack, StackError
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.rehearsal.control import Control, ControlError
 from orchestrator.rehearsal.faults import Call, CallRule, Faults, ResourceRule
 from orchestrator.rehearsal.faulty_calls import everybody, faulty
 from orchestrator.rehearsal.front_door import Answer, Listener, Request
+from orchestrator.settings import AzureCompute
+from stacks.naming import Names
 
 REGION = "us-east-1"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
@@ -363,6 +366,22 @@ def test_azures_client(environment: Environment, in_force: None, control: Contro
     assert control.fired()[0] > 0
     control.set_faults([])
     assert azure.get("resourcegroups", api_version="2024-03-01") == {"value": []}
+
+
+@pytest.mark.parametrize("provider", ["Microsoft.Web", "Microsoft.Storage"])
+def test_an_azure_that_does_not_say_what_its_quotas_are_does_not_accept_the_caller(
+    environment: Environment,
+    in_force: None,  # noqa: ARG001
+    control: Control,
+    names: Names,
+    provider: str,
+) -> None:
+    path = f"/subscriptions/[^/]+/providers/{provider}/locations/[^/]+/usages"
+    control.set_faults([CallRule(cloud="azure", method="GET", path=path, effect="forbidden", times=None)])
+    subscription = str(environment.variables["AZURE_SUBSCRIPTION_ID"])
+    chosen = AzureCompute.model_validate({"cloud": "azure", "subscription": subscription})
+    with pytest.raises(UsageError, match=r"^Azure does not accept the caller\n  The client does not have"):
+        Azure(chosen, names, title="Hail in March", source="a test").preflight()
 
 
 GOOGLE = """
