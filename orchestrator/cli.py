@@ -30,7 +30,7 @@ from orchestrator.settings_values import duration
 from orchestrator.stop import Arrivals, Stop, signals
 from orchestrator.sweep import Wanted
 from orchestrator.sweep import sweep as remove_leftovers
-from stacks.naming import RUN_ID_PATTERN, Names, new_run_id
+from stacks.naming import Names, is_run_id, new_run_id
 
 T = TypeVar("T")
 _Config = Annotated[Path, typer.Option("--config", "-c", help="The config file.")]
@@ -90,7 +90,7 @@ def recover(
 ) -> None:
     """Finish runs that were killed: destroy what is left of them, and ask the clouds."""
     home = Home.locate(os.environ)
-    if run_id is not None and not RUN_ID_PATTERN.fullmatch(run_id):
+    if run_id is not None and not is_run_id(run_id):
         raise UsageError(
             f"{run_id} is not a run id", resolution="name a folder of results/, such as 20261123-174205-k3x9qz."
         )
@@ -100,14 +100,13 @@ def recover(
     with signals() as arrived, Console(sys.stderr) as console:
 
         def each() -> int:
-            found = [run_id] if run_id else unfinished(chosen, home=home, console=console)
-            if not found:
+            left, at_work = ([run_id], []) if run_id else unfinished(chosen, home=home, console=console)
+            if not left and not at_work:
                 console.note("0 left: no run is unfinished.")
-            return max((_recover(one, chosen, home, console) for one in found), default=0)
+            return max((_recover(one, chosen, home, console) for one in left), default=0)
 
-        exit_code = _wait_for(
-            each, arrived, lambda _number: _leave(command_line("recover", *([run_id] if run_id else [])), console)
-        )
+        again = command_line("recover", *([run_id] if run_id else []), *_options(config, overrides))
+        exit_code = _wait_for(each, arrived, lambda _number: _leave(again, console))
     raise typer.Exit(exit_code)
 
 
@@ -134,7 +133,7 @@ def sweep(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it. Without this, it is only told.")] = False,
 ) -> None:
     """Remove what any run left in the clouds, without its journal and its state; first of all, tell what that is."""
-    if run_id is not None and not RUN_ID_PATTERN.fullmatch(run_id):
+    if run_id is not None and not is_run_id(run_id):
         raise UsageError(f"{run_id} is not a run id", resolution="give one such as 20261123-174205-k3x9qz.")
     try:
         seconds = duration(older_than)
@@ -143,9 +142,9 @@ def sweep(
             f"{older_than} is not a duration", resolution='give --older-than one such as "90 s", "5 min" or "1 h".'
         ) from error
     chosen = settings.load(_shown(config), overrides=overrides, environ=os.environ)
-    sets = [part for override in overrides for part in ("--set", override)]
     which = ("--run", run_id) if run_id else ("--older-than", older_than)
-    wanted = Wanted(run_id, seconds, command_line("sweep", "--config", str(config), *sets, *which, "--yes"), yes)
+    again = command_line("sweep", *_options(config, overrides), *which, "--yes")
+    wanted = Wanted(run_id, seconds, again, yes)
     home, now = Home.locate(os.environ), datetime.now(UTC)
     with signals() as arrived, Console(sys.stderr) as console:
 
@@ -187,6 +186,12 @@ def drill(  # noqa: PLR0917 - Typer's: they are options
 def schema() -> None:
     """Print the JSON Schema of a config, with which an editor completes and checks it."""
     _print(settings_schema.text(), otherwise="see config/settings.schema.json, which is the same.")
+
+
+def _options(config: Path | None, overrides: list[str]) -> list[str]:
+    """What the command that is to be repeated was given for its settings."""
+    named = ["--config", str(config)] if config else []
+    return [*named, *(part for override in overrides for part in ("--set", override))]
 
 
 def _wait_for(work: Callable[[], T], arrived: Arrivals, heard: Callable[[int], None]) -> T:

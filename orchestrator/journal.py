@@ -4,10 +4,11 @@ Written whole each time, to a draft that replaces the file in one step, and sync
 that a recovery reads is the last one that was complete. Should it be damaged nevertheless, or be an older version's, it
 is read as far as it goes, and what it does not say is taken for the worst: the run's stacks may exist.
 
-A run, or a recovery, holds a lock on the run's folder (``flock``), which ends with its process however that ends.
+A run, or a recovery, holds a lock (``flock`` on a file beside it), which ends with its process however that ends.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shlex
@@ -16,7 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,10 +27,12 @@ from pydantic_core import from_json
 from orchestrator.errors import UsageError
 from orchestrator.processes import is_alive
 from orchestrator.text_file import KIB, read_bytes, replace_text
-from stacks.naming import RUN_ID_PATTERN, Names
+from stacks.naming import Names, is_run_id
 
 FILE = "run.json"
-VERSION = 2
+VERSION = 3
+_WITHOUT_DIGEST = (1, 2)
+_LOCK = "lock"
 _MOST_BYTES = 1024 * KIB  # A journal has 2 KiB.
 _MOST_PID = 2**31 - 1
 STACKS = ("data", "compute")
@@ -89,19 +92,21 @@ class Journal:
         Raises:
             OSError: that it may exist could not be written, so it must not be made.
         """
-        with self._lock:
-            self._entry.stacks[name] = status
-            with suppress(OSError) if status == "destroyed" else nullcontext():
-                self._write()  # Of a destroy that is not noted, a recovery finds that there is nothing to do.
+        with self._lock, suppress(OSError) if status == "destroyed" else nullcontext():
+            # Of a destroy that is not noted, a recovery finds that there is nothing to do.
+            self._write(replace(self._entry, stacks=self._entry.stacks | {name: status}))
 
     def end(self) -> None:
         """Nothing of the run is left: the clouds have said so. On a full disk, a recovery will ask them once more."""
         with self._lock, suppress(OSError):
-            self._entry.ended = True
-            self._write()
+            self._write(replace(self._entry, ended=True))
 
-    def _write(self) -> None:
-        replace_text(self._path, json.dumps({"version": VERSION, **asdict(self._entry)}, indent=2) + "\n")
+    def _write(self, entry: Entry) -> None:
+        said = asdict(entry)
+        digest = _digest(entry.settings, entry.backend_url)  # Before the part that changes, which may be torn off.
+        after = {name: said.pop(name) for name in ("stacks", "ended")}
+        replace_text(self._path, json.dumps({"version": VERSION, **said, "digest": digest, **after}, indent=2) + "\n")
+        self._entry = entry
 
 
 @contextmanager
@@ -110,14 +115,16 @@ def begin(folder: Path, *, settings: dict[str, Any], backend_url: str) -> Iterat
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(folder):
         started = datetime.now(UTC).isoformat()
-        journal = Journal(folder, Entry(folder.name, os.getpid(), socket.gethostname(), started, settings, backend_url))
-        journal._write()  # noqa: SLF001 - its own module
+        entry = Entry(folder.name, os.getpid(), socket.gethostname(), started, settings, backend_url)
+        journal = Journal(folder, entry)
         try:
+            journal._write(entry)  # noqa: SLF001 - its own module
             yield journal
         finally:
             if set(journal.entry.stacks.values()) == {"not begun"}:
-                with suppress(OSError):
-                    (folder / FILE).unlink()
+                for name in (FILE, _LOCK):
+                    with suppress(OSError):
+                        (folder / name).unlink()
 
 
 @contextmanager
@@ -129,21 +136,29 @@ def take_over(folder: Path) -> Iterator[Journal]:
     """
     entry = read(folder)
     with _locked(folder, entry):
-        expires = Names(folder.name).expires
-        if entry.host not in (None, socket.gethostname()) and datetime.now(UTC) < expires:
-            raise UsageError(
-                f"Run {folder.name} may still be running",
-                details=f"it was started on another machine, {entry.host}, as process {entry.pid}",
-                resolution=f"recover it there, or from {expires:%Y-%m-%d %H:%M} UTC on here: no run lasts longer.",
-            )
+        if entry.host not in (None, socket.gethostname()):
+            _refuse_young(folder, f", {entry.host}, as process {entry.pid}")
         yield Journal(folder, read(folder))  # Once more: whoever had the lock may have written.
 
 
 def is_live(folder: Path) -> bool:
     """Whether a run, or a recovery of it, is at work on this machine."""
-    with suppress(FileNotFoundError, UsageError), _locked(folder, None):
+    try:
+        with _locked(folder):
+            return False
+    except FileNotFoundError:
         return False
-    return folder.exists()
+    except UsageError:
+        return True
+
+
+def is_elsewhere(folder: Path) -> bool:
+    """Whether a run began on another machine, so lately that it may be at work there."""
+    try:
+        host = read(folder).host
+    except UsageError:
+        host = None if (folder / FILE).exists() else "another"
+    return host not in (None, socket.gethostname()) and datetime.now(UTC) < Names(folder.name).expires
 
 
 def adopt(folder: Path, *, settings: dict[str, Any], backend_url: str) -> None:
@@ -152,16 +167,11 @@ def adopt(folder: Path, *, settings: dict[str, Any], backend_url: str) -> None:
     Raises:
         UsageError: the run may still be at work over there.
     """
-    expires = Names(folder.name).expires
-    if datetime.now(UTC) < expires:
-        raise UsageError(
-            f"Run {folder.name} may still be running",
-            details="it was started on another machine",
-            resolution=f"recover it there, or from {expires:%Y-%m-%d %H:%M} UTC on here: no run lasts longer.",
-        )
+    _refuse_young(folder, "")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stacks: dict[str, StackStatus] = dict.fromkeys(STACKS, "may exist")
-    Journal(folder, Entry(folder.name, None, None, None, settings, backend_url, stacks))._write()  # noqa: SLF001
+    entry = Entry(folder.name, None, None, None, settings, backend_url, stacks)
+    Journal(folder, entry)._write(entry)  # noqa: SLF001 - its own module
 
 
 def unfinished(runs: Path) -> list[str]:
@@ -169,7 +179,7 @@ def unfinished(runs: Path) -> list[str]:
 
     One whose journal cannot be read may not have ended; its own recovery says why it cannot.
     """
-    found = sorted(path.parent for path in runs.glob(f"*/{FILE}") if RUN_ID_PATTERN.fullmatch(path.parent.name))
+    found = sorted(path.parent for path in runs.glob(f"*/{FILE}") if is_run_id(path.parent.name))
     return [folder.name for folder in found if not _is_known_to_have_ended(folder)]
 
 
@@ -201,7 +211,7 @@ def _is_known_to_have_ended(folder: Path) -> bool:
 
 
 def _entry(run_id: str, content: bytes) -> Entry:
-    """The worst that the text allows. ``settings`` are whole only if what is written after them is there, too.
+    """The worst that the text allows. Settings that are not as they were written would ask the wrong clouds.
 
     A text that names another run says nothing about this one.
     """
@@ -209,18 +219,34 @@ def _entry(run_id: str, content: bytes) -> Entry:
     if said.get("run_id", run_id) != run_id:
         said = {}
     pid = _if(int, said.get("pid"))
-    backend = _if(str, said.get("backend_url"))
+    settings, backend = _if(dict, said.get("settings")), _if(str, said.get("backend_url"))
+    if said.get("version") not in _WITHOUT_DIGEST and said.get("digest") != _digest(settings, backend):
+        settings = backend = None
     stacks = _if(dict, said.get("stacks")) or {}
     return Entry(
         run_id=run_id,
         pid=pid if pid is not None and 0 < pid <= _MOST_PID else None,
         host=_if(str, said.get("host")),
         started=_if(str, said.get("started")),
-        settings=_if(dict, said.get("settings")) if backend else None,
+        settings=settings if backend else None,
         backend_url=backend,
         stacks={name: _status(stacks.get(name)) for name in STACKS},
         ended=said.get("ended") is True,
     )
+
+
+def _digest(settings: Any, backend_url: Any) -> str:
+    return hashlib.sha256(json.dumps([settings, backend_url], sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_young(folder: Path, where: str) -> None:
+    expires = Names(folder.name).expires
+    if datetime.now(UTC) < expires:
+        raise UsageError(
+            f"Run {folder.name} may still be running",
+            details=f"it was started on another machine{where}",
+            resolution=f"recover it there, or from {expires:%Y-%m-%d %H:%M} UTC on here: no run lasts longer.",
+        )
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -246,7 +272,8 @@ def _sweep_command(run_id: str) -> str:
 
 @contextmanager
 def _locked(folder: Path, entry: Entry | None = None) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)  # The engine's processes do not inherit it.
+    # For writing, because NFS locks no other; the engine's processes do not inherit it.
+    descriptor = os.open(folder / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

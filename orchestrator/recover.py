@@ -19,7 +19,7 @@ from orchestrator.settings import Settings
 from orchestrator.stop import Stop
 from orchestrator.teardown import Teardown
 from orchestrator.undo import undo
-from stacks.naming import RUN_ID_PATTERN, Names
+from stacks.naming import Names, names_in
 
 
 def recover(run_id: str, *, chosen: Settings | None, home: Home, console: Console) -> None:
@@ -41,10 +41,10 @@ def recover(run_id: str, *, chosen: Settings | None, home: Home, console: Consol
     home.tidy(run_id)
 
 
-def unfinished(chosen: Settings | None, *, home: Home, console: Console) -> list[str]:
+def unfinished(chosen: Settings | None, *, home: Home, console: Console) -> tuple[list[str], list[str]]:
     """The runs that did not end: of this machine, and, if ``chosen`` names a backend, those with a stack in there.
 
-    Those at work are left alone.
+    First those to be recovered, then those that are, or may be, at work and are left alone.
     """
     found = set(journal.unfinished(home.root / "runs"))
     if chosen and chosen.backend:
@@ -52,11 +52,19 @@ def unfinished(chosen: Settings | None, *, home: Home, console: Console) -> list
             cli = pulumi_cli.find(home, detail, Stop())
         backend = Backend(chosen.backend, home.passphrase(os.environ))
         stacks = engine.stacks_in(backend, cli=cli, home=home)
-        found |= {match[0] for name in stacks if (match := RUN_ID_PATTERN.match(name))}
-    live = {run_id for run_id in found if journal.is_live(home.run_folder(run_id))}
-    for run_id in sorted(live):
-        console.note(f"Run {run_id} is at work, and left alone.")
-    return sorted(found - live)
+        found |= {named.run_id for name in stacks if (named := names_in(name)) and name.startswith(named.run_id)}
+    left, at_work = [], []
+    for run_id in sorted(found):
+        folder = home.run_folder(run_id)
+        if journal.is_live(folder):
+            console.note(f"Run {run_id} is at work, and left alone.")
+        elif journal.is_elsewhere(folder):
+            console.note(f"Run {run_id} may be at work on another machine, and is left alone.")
+        else:
+            left.append(run_id)
+            continue
+        at_work.append(run_id)
+    return left, at_work
 
 
 def _finish(taken: Journal, settings: Settings, entered: ExitStack, *, home: Home, console: Console) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 MANAGED_BY = "cloud-hopping"
-RUN_ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{6}")
+_RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{6}")
 _LIFETIME = timedelta(hours=1)
 # Without g: Cloud Storage takes no bucket with "google", or something like it, in its name.
 # https://cloud.google.com/storage/docs/buckets#naming
@@ -22,15 +22,20 @@ def new_run_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6))
 
 
+def is_run_id(text: str) -> bool:
+    """Whether it has a run id's form, and begins with a time that there is."""
+    named = names_in(text)
+    return named is not None and named.run_id == text
+
+
 def names_in(text: str) -> "Names | None":
     """The names of the run whose id a text has, with hyphens or, as in a dataset, underscores.
 
     None without one, or when the id is of no time. Whether the text is one of these names is for the caller to compare.
     """
-    found = RUN_ID_PATTERN.search(text.replace("_", "-"))
+    found = _RUN_ID.search(text.replace("_", "-"))
     with suppress(ValueError):
-        if found and Names(found[0]).started:
-            return Names(found[0])
+        return Names(found[0]) if found else None
     return None
 
 
@@ -45,7 +50,7 @@ class Names:
     run_id: str
 
     def __post_init__(self) -> None:
-        if not RUN_ID_PATTERN.fullmatch(self.run_id):
+        if not (_RUN_ID.fullmatch(self.run_id) and self.started):
             raise ValueError(f"not a run id: {self.run_id!r}")
 
     @property

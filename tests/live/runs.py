@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator import journal
 from orchestrator.home import Home
-from stacks.naming import RUN_ID_PATTERN
+from stacks.naming import names_in
 from tests.live import facts
 
 CHECKOUT = Path(__file__).parents[2]
@@ -57,8 +57,8 @@ class Run:
 def do(cloud: str, *, environ: Mapping[str, str], results: Path, settle: float) -> Run:
     """Run the analysis on a cloud; ``settle`` is for how many seconds the clouds' listings may lag."""
     code, said = _orchestrate("run", *_arguments(cloud, f"results={results}"), environ=environ)
-    found = RUN_ID_PATTERN.search(said)
-    run_id = found[0] if found else None
+    found = names_in(said)
+    run_id = found.run_id if found else None
     directory = results / str(run_id)
     asked = recovered = None
     if run_id and (Home.locate(environ).run_folder(run_id) / journal.FILE).exists():

@@ -154,20 +154,20 @@ def test_a_recovery_that_is_doubled_killed_or_interrupted_is_repeated(
         "To fix it: wait for it, or end it, and try again.\n"
     )
     of_all = fresh.orchestrate("recover")
-    assert of_all.returncode == 0
-    assert of_all.stderr.startswith(f"Run {run_id} is at work, and left alone.\n")
+    assert (of_all.returncode, of_all.stderr) == (0, f"Run {run_id} is at work, and left alone.\n")
 
     first.kill()
     assert fresh.finish(first).returncode == -signal.SIGKILL
     assert len(engines_of(run_id)) == 1
 
-    third = fresh.start("recover", run_id)
+    options = ("--config", CONFIG, "--set", f"rehearsal.clouds={clouds}")
+    third = fresh.start("recover", run_id, *options)
     fresh.wait_until(third, "destroy compute stack: started")
     third.send_signal(signal.SIGINT)
     left = fresh.finish(third)
     assert left.returncode == 3
     assert left.stderr.splitlines()[-1] == (
-        f"Leaving at once. Resources may remain: run `{command(fresh, 'recover', run_id)}`."
+        f"Leaving at once. Resources may remain: run `{command(fresh, 'recover', run_id, *options)}`."
     )
 
     control.lift()
@@ -231,15 +231,17 @@ def test_a_run_of_another_machine_in_a_shared_backend(
     backend = f"backend={(tmp_path / 'state').as_uri()}"
     run_id = killed(fresh, clouds, "query: started", "--set", backend)
     settings = ("--config", CONFIG, "--set", f"rehearsal.clouds={clouds}", "--set", backend)
-    for arguments in ((run_id, *settings), settings):
-        refused = elsewhere.orchestrate("recover", *arguments)
-        assert refused.returncode == 2
-        assert refused.stderr.endswith(
-            f"Run {run_id} may still be running\n"
-            "  it was started on another machine\n"
-            f"To fix it: recover it there, or from {Names(run_id).expires:%Y-%m-%d %H:%M} UTC on here: "
-            "no run lasts longer.\n"
-        )
+    refused = elsewhere.orchestrate("recover", run_id, *settings)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith(
+        f"Run {run_id} may still be running\n"
+        "  it was started on another machine\n"
+        f"To fix it: recover it there, or from {Names(run_id).expires:%Y-%m-%d %H:%M} UTC on here: "
+        "no run lasts longer.\n"
+    )
+    of_all = elsewhere.orchestrate("recover", *settings)
+    assert of_all.returncode == 0, of_all.stderr
+    assert of_all.stderr.endswith(f"Run {run_id} may be at work on another machine, and is left alone.\n")
     assert not (elsewhere.home / "runs" / run_id).exists()
     recovered = fresh.orchestrate("recover")
     assert recovered.returncode == 0, recovered.stderr
@@ -256,6 +258,14 @@ def test_what_is_none_of_its_arguments(fresh: Machine) -> None:
             ("../state",),
             2,
             "../state is not a run id\nTo fix it: name a folder of results/, such as 20261123-174205-k3x9qz.\n",
+        ),
+        (
+            ("20261399-174205-k3x9qz",),
+            2,
+            (
+                "20261399-174205-k3x9qz is not a run id\n"
+                "To fix it: name a folder of results/, such as 20261123-174205-k3x9qz.\n"
+            ),
         ),
         (
             ("--set", "compute.cloud=gcp"),

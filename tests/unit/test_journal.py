@@ -1,6 +1,7 @@
 """The journal: on disk before each step, read as far as it goes, and its lock ends with the process that holds it."""
 
 import errno
+import hashlib
 import json
 import os
 import socket
@@ -22,6 +23,7 @@ RUN_ID = "20261123-174205-k3x9qz"
 SETTINGS = {"mode": "rehearsal", "data": {"tables": ["a", "b"]}}
 NOT_BEGUN: dict[str, StackStatus] = {"data": "not begun", "compute": "not begun"}
 MAY_EXIST: dict[str, StackStatus] = {"data": "may exist", "compute": "may exist"}
+NOT_KNOWN = {"settings": None, "backend_url": None}
 HOLDS_THE_LOCK = """
 import sys
 from pathlib import Path
@@ -40,6 +42,11 @@ def folder(tmp_path: Path) -> Path:
 
 def written(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "run.json").read_text()))
+
+
+def digest(backend_url: str) -> str:
+    """Of the settings and the backend's URL: no other file of this program's has it, so it is worked out here."""
+    return hashlib.sha256(json.dumps([SETTINGS, backend_url], sort_keys=True).encode()).hexdigest()
 
 
 def write(folder: Path, content: bytes) -> None:
@@ -78,12 +85,13 @@ def test_each_step_is_on_disk_at_once(folder: Path) -> None:
         first = written(folder)
         assert before <= datetime.fromisoformat(first.pop("started")) <= datetime.now(UTC)
         assert first == {
-            "version": 2,
+            "version": 3,
             "run_id": RUN_ID,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "settings": SETTINGS,
             "backend_url": "file:///state",
+            "digest": digest("file:///state"),
             "stacks": NOT_BEGUN,
             "ended": False,
         }
@@ -97,8 +105,8 @@ def test_each_step_is_on_disk_at_once(folder: Path) -> None:
         assert written(folder)["ended"] is False
         opened.end()
         assert written(folder)["ended"] is True
-    assert [path.name for path in folder.iterdir()] == ["run.json"]
-    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "run.json")] == [0o700, 0o600]
+    assert sorted(path.name for path in folder.iterdir()) == ["lock", "run.json"]
+    assert [path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())] == [0o700, 0o600, 0o600]
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -121,7 +129,8 @@ def test_a_recovery_reads_it_and_goes_on(folder: Path) -> None:
     left_by_a_run(folder)
     before = written(folder)
     expected = dict(before)
-    expected.pop("version")
+    for of_the_file in ("version", "digest"):
+        expected.pop(of_the_file)
     with journal.take_over(folder) as taken:
         assert taken.entry == Entry(**expected) == journal.read(folder)
         assert written(folder) == before
@@ -145,6 +154,7 @@ def test_the_runs_that_did_not_end_by_age(tmp_path: Path) -> None:
     left_by_a_run(tmp_path / "runs" / "20261122-174205-k3x9qz")
     write(tmp_path / "runs" / "20261124-174205-k3x9qz", b"torn")
     write(tmp_path / "runs" / "not a run", b"{}")
+    write(tmp_path / "runs" / "20261399-174205-k3x9qz", b"{}")
     (tmp_path / "runs" / "20261125-174205-k3x9qz").mkdir()
     assert journal.unfinished(tmp_path / "runs") == [
         "20261122-174205-k3x9qz",
@@ -201,9 +211,9 @@ def test_a_torn_journal_is_read_as_far_as_it_goes(folder: Path) -> None:
     for length in range(len(whole) + 1):
         write(folder, whole[:length])
         entry, there = journal.read(folder), whole[:length].decode()
-        says = {"stacks": there.partition('"stacks"')[2], "backend": '"backend_url": "file:///state"' in there}
+        whole_settings = f'"{digest("file:///state")}"' in there
         assert (entry.run_id, entry.ended) == (RUN_ID, '"ended": true' in there), there
-        assert (entry.settings, entry.backend_url) == ((SETTINGS, "file:///state") if says["backend"] else (None, None))
+        assert (entry.settings, entry.backend_url) == ((SETTINGS, "file:///state") if whole_settings else (None, None))
         assert entry.stacks == {
             name: "destroyed" if f'"{name}": "destroyed"' in there else "may exist" for name in ("data", "compute")
         }, there
@@ -239,9 +249,14 @@ def test_a_journal_of_another_run_says_nothing_of_this_one(folder: Path) -> None
         ({"pid": 0}, {"pid": None}),
         ({"pid": -1}, {"pid": None}),
         ({"pid": 2**31}, {"pid": None}),
-        ({"settings": [1]}, {"settings": None}),
-        ({"backend_url": None}, {"settings": None, "backend_url": None}),
+        ({"settings": [1]}, NOT_KNOWN),
+        ({"settings": SETTINGS | {"mode": "live"}}, NOT_KNOWN),
+        ({"backend_url": None}, NOT_KNOWN),
+        ({"backend_url": "file:///stat"}, NOT_KNOWN),
+        ({"digest": None}, NOT_KNOWN),
         ({"version": 99, "more": 1}, {}),
+        ({"version": 99, "digest": None}, NOT_KNOWN),
+        ({"version": 2, "digest": None}, {}),
     ],
 )
 def test_what_is_of_another_form_is_taken_for_the_worst(
@@ -273,7 +288,11 @@ def test_a_journal_of_version_1(folder: Path) -> None:
             "stacks": stacks
         }
         taken.stack("compute", "destroyed")
-    assert written(folder) == old | {"version": 2, "stacks": {"data": "destroyed", "compute": "destroyed"}}
+    assert written(folder) == old | {
+        "version": 3,
+        "digest": digest("file:///state"),
+        "stacks": {"data": "destroyed", "compute": "destroyed"},
+    }
 
 
 # ---- the disk
@@ -427,6 +446,19 @@ def test_a_run_of_another_machine_is_left_alone_until_it_has_expired(
         assert taken.entry.host == "elsewhere"
 
 
+def test_a_run_may_be_at_work_elsewhere_until_it_has_expired(folder: Path, at: Callable[[int, int, int], None]) -> None:
+    at(18, 42, 4)
+    assert journal.is_elsewhere(folder)  # Its stack was seen in a shared backend.
+    left_by_a_run(folder)
+    assert not journal.is_elsewhere(folder)
+    write(folder, b"torn")
+    assert not journal.is_elsewhere(folder)
+    left_by_a_run(folder, host="elsewhere")
+    assert journal.is_elsewhere(folder)
+    at(18, 42, 5)
+    assert not journal.is_elsewhere(folder)
+
+
 def test_a_run_of_another_machine_is_adopted_once_it_has_expired(
     folder: Path, at: Callable[[int, int, int], None]
 ) -> None:
@@ -442,13 +474,14 @@ def test_a_run_of_another_machine_is_adopted_once_it_has_expired(
     at(18, 42, 5)
     journal.adopt(folder, settings=SETTINGS, backend_url="s3://state")
     assert written(folder) == {
-        "version": 2,
+        "version": 3,
         "run_id": RUN_ID,
         "pid": None,
         "host": None,
         "started": None,
         "settings": SETTINGS,
         "backend_url": "s3://state",
+        "digest": digest("s3://state"),
         "stacks": MAY_EXIST,
         "ended": False,
     }

@@ -21,6 +21,7 @@ from orchestrator.cli import app
 from orchestrator.errors import UsageError
 from orchestrator.settings import DEFAULT_CONFIG, load
 
+SETTINGS = load(DEFAULT_CONFIG, environ={}).model_dump(mode="json")
 RUN_ID, OTHER = "20261123-174205-k3x9qz", "20261123-174206-abcdef"
 BOTH = ["data", "compute"]
 WRONG: list[Any] = [
@@ -50,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for run_id in (OTHER, RUN_ID):
         with journal.begin(
             runs / run_id,
-            settings=load(DEFAULT_CONFIG, environ={}).model_dump(mode="json"),
+            settings=SETTINGS,
             backend_url="file:///state",
         ) as begun:
             for stack in BOTH:
@@ -117,6 +118,7 @@ def assert_the_worst(folder: Path, content: bytes) -> None:
     assert entry.run_id == RUN_ID
     assert entry.begun() == BOTH
     assert entry.ended is False
+    assert (entry.settings, entry.backend_url) in ((None, None), (SETTINGS, "file:///state"))
 
 
 def test_a_mutated_journal_is_taken_for_the_worst(folder: Path) -> None:
