@@ -78,12 +78,19 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pack(session_folder: Path) -> Callable[[Layout], Package]:
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where packages are kept that take long to build, for all processes in which pytest runs tests."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "packages"
+
+
+@pytest.fixture(scope="session")
+def pack(packages: Path) -> Callable[[Layout], Package]:
     """Builds the function's package as a cloud wants it, for this machine; the second time it is there already."""
 
     def build(layout: Layout) -> Package:
         here = Target("", None, layout).on_this_machine()
-        return package.build(here, trim="safe", cache=session_folder / "packages", progress=lambda _: None)
+        return package.build(here, trim="safe", cache=packages, progress=lambda _: None)
 
     return build
 
@@ -221,8 +228,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def machine(cli: Cli, home: Path, tmp_path: Path) -> Machine:
-    return Machine(cli, home, tmp_path)
+def machine(cli: Cli, home: Path, tmp_path: Path, packages: Path) -> Machine:
+    return Machine(cli, home, tmp_path, packages)
 
 
 @pytest.fixture

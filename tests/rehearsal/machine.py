@@ -20,9 +20,16 @@ STORMS = "bigquery-public-data.noaa_historic_severe_storms.storms_*"
 
 
 class Machine:
-    """A user's machine: a home and a working directory of its own, the CLI on PATH."""
+    """A user's machine: a home and a working directory of its own, the CLI on PATH.
 
-    def __init__(self, cli: Cli, home: Path, folder: Path) -> None:
+    ``packages`` are those of all machines: they take long to build, and are the same for every run.
+    """
+
+    def __init__(self, cli: Cli, home: Path, folder: Path, packages: Path) -> None:
+        for made in (home, folder, packages):
+            made.mkdir(parents=True, exist_ok=True)
+        if not (home / "packages").is_symlink():
+            (home / "packages").symlink_to(packages)
         self.home = home
         self.folder = folder
         self.checkout = CHECKOUT

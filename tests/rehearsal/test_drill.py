@@ -27,10 +27,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clouds(cli: Cli, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def clouds(cli: Cli, home: Path, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[Path]:
     """Stand-in clouds that stand for the whole module."""
     folder = tmp_path_factory.mktemp("clouds")
-    with Machine(cli, home, folder).standing_clouds(folder / "clouds") as clouds:
+    with Machine(cli, home, folder, packages).standing_clouds(folder / "clouds") as clouds:
         yield clouds
 
 

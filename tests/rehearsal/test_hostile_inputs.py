@@ -69,12 +69,9 @@ READS_FILES = [
 
 
 @pytest.fixture
-def machine(cli: Cli, session_folder: Path, tmp_path: Path) -> Machine:
-    """With the packages of the other tests: they take long to build."""
-    for folder in (session_folder / "packages", tmp_path / "home", tmp_path / "user"):
-        folder.mkdir(exist_ok=True)
-    (tmp_path / "home" / "packages").symlink_to(session_folder / "packages")
-    return Machine(cli, tmp_path / "home", tmp_path / "user")
+def machine(cli: Cli, tmp_path: Path, packages: Path) -> Machine:
+    """With a home that nobody else uses."""
+    return Machine(cli, tmp_path / "home", tmp_path / "user", packages)
 
 
 def data() -> GoogleData:

@@ -25,26 +25,17 @@ LOGS = ResourceRule(
 )
 
 
-def machine_of(cli: Cli, folder: Path, session_folder: Path) -> Machine:
-    """A machine with a home of its own, but for the packages, which take long to build."""
-    for name in ("home", "user"):
-        (folder / name).mkdir(parents=True)
-    (session_folder / "packages").mkdir(exist_ok=True)
-    (folder / "home" / "packages").symlink_to(session_folder / "packages")
-    return Machine(cli, folder / "home", folder / "user")
-
-
 @pytest.fixture
-def fresh(cli: Cli, session_folder: Path, tmp_path: Path) -> Machine:
+def fresh(cli: Cli, tmp_path: Path, packages: Path) -> Machine:
     """A machine on which nothing ever ran."""
-    return machine_of(cli, tmp_path / "fresh", session_folder)
+    return Machine(cli, tmp_path / "home", tmp_path / "user", packages)
 
 
 @pytest.fixture(scope="module")
-def clouds(cli: Cli, session_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def clouds(cli: Cli, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[Path]:
     """Where stand-in clouds stand that all runs of this module share."""
     folder = tmp_path_factory.mktemp("shared")
-    machine = machine_of(cli, folder, session_folder)
+    machine = Machine(cli, folder / "home", folder / "user", packages)
     with machine.standing_clouds(folder / "clouds") as clouds:
         yield clouds
 
@@ -219,9 +210,9 @@ def test_a_run_that_was_left_at_once_in_the_middle_of_a_create(fresh: Machine, c
 
 
 @pytest.fixture
-def elsewhere(cli: Cli, session_folder: Path, tmp_path: Path) -> Machine:
+def elsewhere(cli: Cli, tmp_path: Path, packages: Path) -> Machine:
     """Another one."""
-    return machine_of(cli, tmp_path / "elsewhere", session_folder)
+    return Machine(cli, tmp_path / "home-elsewhere", tmp_path / "user-elsewhere", packages)
 
 
 def test_a_run_of_another_machine_in_a_shared_backend(

@@ -147,13 +147,9 @@ def leaks(secrets: set[str], content: bytes) -> list[str]:
 
 
 @pytest.fixture
-def watched(cli: Cli, session_folder: Path, tmp_path: Path) -> Watched:
-    for name in ("home", "user", "aside"):
-        (tmp_path / name).mkdir()
-    # What takes long to build and has no secret in it: the packages are the same for every run.
-    (session_folder / "packages").mkdir(exist_ok=True)
-    (tmp_path / "home" / "packages").symlink_to(session_folder / "packages")
-    return Watched(Machine(cli, tmp_path / "home", tmp_path / "user"), tmp_path / "aside")
+def watched(cli: Cli, tmp_path: Path, packages: Path) -> Watched:
+    (tmp_path / "aside").mkdir()
+    return Watched(Machine(cli, tmp_path / "home", tmp_path / "user", packages), tmp_path / "aside")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal.control import READY, Control
 from orchestrator.rehearsal.faults import ResourceRule
 from tests.rehearsal.machine import Machine, result_of
@@ -78,11 +77,6 @@ FIRST = {
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def machine(cli: Cli, home: Path, tmp_path: Path) -> Machine:
-    return Machine(cli, home, tmp_path)
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ EFFECTS: list[CallEffect] = ["hangs", "refused", "unavailable", "throttled"]
 
 
 @pytest.fixture(scope="module")
-def machine(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    return Machine(cli, tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("folder"))
+def machine(cli: Cli, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Machine:
+    return Machine(cli, tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("folder"), packages)
 
 
 @pytest.fixture(scope="module")
