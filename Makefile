@@ -22,7 +22,7 @@ contract: .venv/test-ready
 
 # A fixed part of all faults, of every sort: docs/drill.md.
 drill: .venv/run-ready
-	$(BIN)/python -m orchestrator drill --sample 300
+	$(BIN)/python -m orchestrator drill --sample 264
 
 # -s shows the run as it goes. Without CLOUD nothing runs: each cloud says what it takes.
 live: .venv/test-ready
