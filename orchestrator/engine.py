@@ -176,19 +176,22 @@ class Stack:
         failures: list[str] = []
         with self._translated(f"The {self.name} stack was not destroyed", failures):
             stack = self._open(_no_program, select=True)
+            # A destroy "succeeds" with creates pending, and removing the stack would then forget them. (A stack that
+            # still has resources the CLI itself does not remove.) Where the state can be read beforehand, one command
+            # does it all: each is a process, and the end of a run waits for them.
+            stack.removes = self._command.is_settled(self._stack_name)
             stack.destroy(
                 parallel=_PARALLEL,
                 on_event=self._translate(on_event, failures),
                 continue_on_error=True,
                 color="never",
             )
-            # A destroy "succeeds" with creates pending, and removing the stack would then forget them. (A stack that
-            # still has resources the CLI itself does not remove.)
-            pending = (stack.export_stack().deployment or {}).get("pending_operations") or []
-            if pending:
-                failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
-                raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
-            stack.workspace.remove_stack(stack.name)
+            if not stack.removes:
+                pending = (stack.export_stack().deployment or {}).get("pending_operations") or []
+                if pending:
+                    failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
+                    raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
+                stack.workspace.remove_stack(stack.name)
             self._command.forget(self._stack_name, ".bak*")  # The CLI keeps a copy of the last state but one.
 
     def _settle(self, on_event: Callable[[StackEvent], None]) -> None:
@@ -218,7 +221,7 @@ class Stack:
         except automation_errors.CommandError as error:
             raise self._error(brief, failures) from error
 
-    def _open(self, program: Callable[[], None], *, select: bool = False) -> automation.Stack:
+    def _open(self, program: Callable[[], None], *, select: bool = False) -> "_Stack":
         mode = StackInitMode.SELECT if select else StackInitMode.CREATE
         return _Stack(self._stack_name, self._workspace(program), mode)
 
@@ -307,8 +310,11 @@ class _Workspace(automation.LocalWorkspace):
 class _Stack(automation.Stack):
     """The SDK's stack, without what it asks after each operation: nobody reads it, and each question is a CLI process.
 
-    A program hands its outputs over while it runs; what was done comes in the events.
+    A program hands its outputs over while it runs; what was done comes in the events. ``removes``: a destroy removes
+    the stack in the same command, which the SDK does in another one, for the sake of a summary.
     """
+
+    removes = False
 
     def outputs(self) -> automation.OutputMap:
         """None."""
@@ -317,3 +323,6 @@ class _Stack(automation.Stack):
     def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002 - the SDK's
         """An empty summary; ``up`` and ``destroy`` want one."""
         return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
+
+    def _run_pulumi_cmd_sync(self, args: list[str], *streams: automation.OnOutput | None) -> automation.CommandResult:
+        return super()._run_pulumi_cmd_sync([*args, *(["--remove"] if self.removes else [])], *streams)

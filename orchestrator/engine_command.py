@@ -5,6 +5,7 @@ Python then breaks the CLI with creates in flight, and resources are lost
 (https://github.com/pulumi/pulumi/issues/9103). Ours has files to write to and a session of its own.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -126,14 +127,27 @@ class Command(automation.PulumiCommand):
             if self._up is not None:
                 self._stop(self._up)
 
+    def is_settled(self, stack_name: str) -> bool:
+        """Whether the state has no operation whose outcome is unknown; False where it cannot be read."""
+        for state in self._files(stack_name, "") or ():
+            with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+                checkpoint = json.loads(state.read_bytes())["checkpoint"]
+                return not checkpoint.get("latest", {}).get("pending_operations")
+        return False
+
     def forget(self, stack_name: str, ending: str) -> bool:
         """Remove a stack's files of that ending from the backend; whether that is a folder, where this can be done."""
+        files = self._files(stack_name, ending)
+        for file in files or ():
+            file.unlink(missing_ok=True)
+        return files is not None
+
+    def _files(self, stack_name: str, ending: str) -> list[Path] | None:
+        """A stack's files in a backend that is a folder; None in another."""
         url = urlsplit(self._environment["PULUMI_BACKEND_URL"])
         if url.scheme != "file":
-            return False
-        for file in Path(unquote(url.path)).glob(f".pulumi/stacks/*/{stack_name}.json{ending}"):
-            file.unlink(missing_ok=True)
-        return True
+            return None
+        return list(Path(unquote(url.path)).glob(f".pulumi/stacks/*/{stack_name}.json{ending}"))
 
     def last_words(self) -> str:
         """What the CLI wrote last to standard error, for a failure that no event explains."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,6 +166,49 @@ def test_a_stack_that_cannot_be_settled(tmp_path: Path, clock: Clock) -> None:
     assert clock.pauses == [1.0]
 
 
+def kept_in(folder: Path, backend: str, *answers: Answer) -> Stack:
+    """A stack whose state is in another backend."""
+    (folder / "answers").write_text(json.dumps(answers))
+    return Stack(
+        "r1",
+        "compute",
+        folder=folder,
+        cli=program(folder, IN_TURN),
+        backend=Backend(backend, "secret"),
+        pulumi_home=folder / "pulumi-home",
+    )
+
+
+@pytest.mark.parametrize("latest", [{"latest": {"resources": [], "pending_operations": []}}, {"latest": {}}, {}])
+def test_a_stack_whose_state_is_settled_is_removed_in_the_same_command(tmp_path: Path, latest: dict[str, Any]) -> None:
+    state = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
+    state.mkdir(parents=True)
+    (state / "r1-compute.json").write_text(json.dumps({"version": 3, "checkpoint": latest}))
+    (state / "r1-compute.json.bak").write_text("")
+    kept_in(tmp_path, (tmp_path / "the state").as_uri(), DONE).destroy(no_event)
+    assert len(heard(tmp_path)) == 1
+    assert "--remove" in (tmp_path / "said").read_text().split()
+    assert not (state / "r1-compute.json.bak").exists()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        json.dumps({"version": 3, "checkpoint": {"latest": {"pending_operations": [{}]}}}),
+        json.dumps({"version": 3, "checkpoint": []}),
+        json.dumps([]),
+        "",
+    ],
+)
+def test_any_other_state_is_asked_for_after_the_destroy(tmp_path: Path, state: str) -> None:
+    folder = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
+    folder.mkdir(parents=True)
+    (folder / "r1-compute.json").write_text(state)
+    kept_in(tmp_path, (tmp_path / "the state").as_uri(), DONE, *REMOVED).destroy(no_event)
+    assert len(heard(tmp_path)) == 3
+    assert "--remove" not in (tmp_path / "said").read_text().split()
+
+
 CUT_OFF = "error: failed to load checkpoint: EOF"
 
 
@@ -174,15 +218,8 @@ def test_a_state_that_was_cut_off_is_forgotten_once_nothing_is_left(tmp_path: Pa
     others = ["r1-compute2.json", "r1-data.json", "r1-data.json.bak"]
     for name in ("r1-compute.json", "r1-compute.json.bak", "r1-compute.json.attrs", *others):
         (state / name).write_bytes(b"")
-    cut_off = Stack(
-        "r1",
-        "compute",
-        folder=tmp_path,
-        cli=program(tmp_path, IN_TURN),
-        backend=Backend((tmp_path / "the state").as_uri(), "secret"),
-        pulumi_home=tmp_path / "pulumi-home",
-    )
-    (tmp_path / "answers").write_text(json.dumps([refused(CUT_OFF), refused(CUT_OFF, "refresh")]))
+    answers = refused(CUT_OFF), refused(CUT_OFF, "refresh")
+    cut_off = kept_in(tmp_path, (tmp_path / "the state").as_uri(), *answers)
     with pytest.raises(StackError):
         cut_off.destroy(no_event)
     assert len(list(state.iterdir())) == 6
@@ -193,15 +230,7 @@ def test_a_state_that_was_cut_off_is_forgotten_once_nothing_is_left(tmp_path: Pa
 
 
 def test_a_state_that_was_cut_off_elsewhere_stays(tmp_path: Path, clock: Clock) -> None:
-    elsewhere = Stack(
-        "r1",
-        "compute",
-        folder=tmp_path,
-        cli=program(tmp_path, IN_TURN),
-        backend=Backend("s3://state", "secret"),
-        pulumi_home=tmp_path / "pulumi-home",
-    )
-    (tmp_path / "answers").write_text(json.dumps([refused(CUT_OFF, "refresh")]))
+    elsewhere = kept_in(tmp_path, "s3://state", refused(CUT_OFF, "refresh"))
     with pytest.raises(StackError) as raised:
         elsewhere.settle(no_event)
     assert raised.value.details == CUT_OFF
