@@ -10,12 +10,12 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pulumi import automation
 from pulumi.automation import errors as automation_errors
@@ -23,6 +23,7 @@ from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from orchestrator import deadlines, transient
+from orchestrator.critical_path import Resource
 from orchestrator.engine_command import Backend, Command, environment
 from orchestrator.errors import OrchestratorError, without_secrets
 from orchestrator.home import Home
@@ -124,6 +125,14 @@ class Stack:
         except StackError as error:
             if _UNREADABLE not in (error.details or "") or not self._command.forget(self._stack_name, "*"):
                 raise
+
+    def resources(self) -> list[Resource] | None:
+        """The stack's resources, as the engine keeps them between ``up`` and ``destroy``.
+
+        None where that takes the CLI, for which nobody should have to wait.
+        """
+        deployment = self._command.deployment(self._stack_name)
+        return None if deployment is None else [_resource(state) for state in deployment.get("resources") or ()]
 
     def beside(self) -> list[str]:
         """The names of all stacks in the same backend."""
@@ -292,6 +301,33 @@ def _stack_event(event: EngineEvent, stack: str) -> StackEvent | None:
         kind = said.severity if said.severity in {"error", "warning"} else "info"
         return StackEvent(time.time(), stack, kind, "", _name(said.urn or ""), without_secrets(said.message.strip()))  # type: ignore[arg-type]
     return None
+
+
+def _resource(state: Mapping[str, Any]) -> Resource:
+    """A resource of the state: https://pkg.go.dev/github.com/pulumi/pulumi/sdk/v3/go/common/apitype#ResourceV3."""
+    of_inputs = (urn for urns in (state.get("propertyDependencies") or {}).values() for urn in urns or ())
+    # A provider is named by URN and id.
+    around = (state.get("parent"), (state.get("provider") or "").rpartition("::")[0], state.get("deletedWith"))
+    return Resource(
+        urn=state["urn"],
+        type=state["type"],
+        name=_name(state["urn"]),
+        needs=frozenset(filter(None, (*(state.get("dependencies") or ()), *of_inputs, *around))),
+        values=frozenset(_texts(state.get("inputs"))),
+        goes_with=bool(state.get("deletedWith")),
+    )
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value of the state; the keys of its mappings are none of its texts."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _name(urn: str) -> str:

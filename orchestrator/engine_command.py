@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pulumi import automation
@@ -129,11 +130,15 @@ class Command(automation.PulumiCommand):
 
     def is_settled(self, stack_name: str) -> bool:
         """Whether the state has no operation whose outcome is unknown; False where it cannot be read."""
+        deployment = self.deployment(stack_name)
+        return deployment is not None and not deployment.get("pending_operations")
+
+    def deployment(self, stack_name: str) -> dict[str, Any] | None:
+        """What the state holds, as ``pulumi stack export`` shows it; None where it cannot be read without the CLI."""
         for state in self._files(stack_name, "") or ():
             with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-                checkpoint = json.loads(state.read_bytes())["checkpoint"]
-                return not checkpoint.get("latest", {}).get("pending_operations")
-        return False
+                return dict(json.loads(state.read_bytes())["checkpoint"].get("latest", {}))
+        return None
 
     def forget(self, stack_name: str, ending: str) -> bool:
         """Remove a stack's files of that ending from the backend; whether that is a folder, where this can be done."""

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from orchestrator import deadlines, engine, transient
+from orchestrator.critical_path import Resource
 from orchestrator.engine import Stack, StackError, StackLockedError
 from orchestrator.engine_command import Backend
 from orchestrator.home import Home
@@ -207,6 +208,49 @@ def test_any_other_state_is_asked_for_after_the_destroy(tmp_path: Path, state: s
     kept_in(tmp_path, (tmp_path / "the state").as_uri(), DONE, *REMOVED).destroy(no_event)
     assert len(heard(tmp_path)) == 3
     assert "--remove" not in (tmp_path / "said").read_text().split()
+
+
+def urn(kind: str, name: str) -> str:
+    return f"urn:pulumi:r1-compute::cloud-hopping::{kind}::{name}"
+
+
+def test_the_resources_of_a_stack_that_is_up_take_no_command(tmp_path: Path) -> None:
+    bucket, provider = urn("aws:s3/bucket:Bucket", "data"), urn("pulumi:providers:aws", "amazon")
+    root = urn("pulumi:pulumi:Stack", "cloud-hopping-r1-compute")
+    resources = [
+        {"urn": root, "type": "pulumi:pulumi:Stack", "custom": False},
+        {"urn": bucket, "type": "aws:s3/bucket:Bucket", "parent": root, "provider": f"{provider}::0123", "inputs": {}},
+        {
+            "urn": urn("aws:s3/bucketObjectv2:BucketObjectv2", "extract"),
+            "type": "aws:s3/bucketObjectv2:BucketObjectv2",
+            "parent": root,
+            "provider": f"{provider}::0123",
+            "inputs": {"bucket": "hop", "source": {"path": "/x.csv", "of": [1, ["a"], None]}, "tags": {"b": True}},
+            "dependencies": [bucket],
+            "propertyDependencies": {"bucket": [bucket], "source": None, "key": ["urn:other"]},
+            "deletedWith": bucket,
+        },
+    ]
+    state = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
+    state.mkdir(parents=True)
+    (state / "r1-compute.json").write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
+    assert kept_in(tmp_path, (tmp_path / "the state").as_uri()).resources() == [
+        Resource(root, "pulumi:pulumi:Stack", ""),
+        Resource(bucket, "aws:s3/bucket:Bucket", "data", frozenset({root, provider})),
+        Resource(
+            urn("aws:s3/bucketObjectv2:BucketObjectv2", "extract"),
+            "aws:s3/bucketObjectv2:BucketObjectv2",
+            "extract",
+            needs=frozenset({root, provider, bucket, "urn:other"}),
+            values=frozenset({"hop", "/x.csv", "a"}),
+            goes_with=True,
+        ),
+    ]
+
+
+@pytest.mark.parametrize("backend", ["s3://bucket/state", "file:///nowhere"])
+def test_a_state_elsewhere_does_not_tell_its_resources(tmp_path: Path, backend: str) -> None:
+    assert kept_in(tmp_path, backend).resources() is None
 
 
 CUT_OFF = "error: failed to load checkpoint: EOF"
