@@ -282,5 +282,5 @@ def only_result(machine: Machine) -> dict[str, Any]:
 @pytest.mark.parametrize("stream", ["2>&-", "2>/dev/full"])
 def test_where_nobody_reads_the_message_the_exit_code_says_it(machine: Machine, stream: str) -> None:
     command = f'"{sys.executable}" -m orchestrator run --set compute.cloud=x {stream}'
-    ended = subprocess.run(["sh", "-c", command], cwd=CHECKOUT, env=machine._environment, check=False)
+    ended = subprocess.run(["/bin/sh", "-c", command], cwd=CHECKOUT, env=machine._environment, check=False)
     assert ended.returncode == 2
