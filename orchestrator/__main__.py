@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 
 
 def main() -> int:
@@ -15,6 +16,7 @@ def main() -> int:
     try:
         return _main()
     except KeyboardInterrupt:  # While we import: nothing has begun.
+        _say("Interrupted: nothing was begun.")
         return 130
 
 
@@ -27,9 +29,16 @@ def _main() -> int:
     try:
         app()
     except OrchestratorError as error:
-        sys.stderr.write(visible(str(error)) + "\n")
+        _say(visible(str(error)))
         return error.exit_code
     return 0
+
+
+def _say(text: str) -> None:
+    """To standard error; where nobody can read it, the exit code has to do."""
+    with suppress(OSError, AttributeError):  # Closed before we began, it is None.
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def recover(
         def each() -> int:
             left, at_work = ([run_id], []) if run_id else unfinished(chosen, home=home, console=console)
             if not left and not at_work:
-                console.note("0 left: no run is unfinished.")
+                console.note(f"No run is unfinished in {home.root}; the clouds were not asked, as `sweep` does.")
             return max((_recover(one, chosen, home, console) for one in left), default=0)
 
         again = command_line("recover", *([run_id] if run_id else []), *_options(config, overrides))
@@ -151,11 +151,12 @@ def sweep(
         def say(text: str) -> None:
             _print(f"{text}\n", otherwise="nothing was removed." if not yes else "sweep again.")
 
-        _wait_for(
+        left = _wait_for(
             lambda: remove_leftovers(wanted, chosen, home=home, console=console, say=say, now=now),
             arrived,
             lambda _number: _leave(wanted.command, console),
         )
+    raise typer.Exit(ResourcesRemainError.exit_code if left else 0)
 
 
 @app.command()
@@ -307,7 +308,7 @@ def _keep(result: report.Result, run_folder: Path, directory: Path, console: Con
         _collect_engine_log(run_folder, directory / "engine.log")
         report.write(result, directory)
     except (OrchestratorError, OSError) as error:
-        console.note(str(error))
+        console.note(f"The results in {directory} are not whole. {error}")
         return result.exit_code or OrchestratorError.exit_code
     return result.exit_code
 

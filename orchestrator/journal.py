@@ -193,7 +193,9 @@ def read(folder: Path) -> Entry:
         raise UsageError(
             f"There is no run {folder.name} on this machine",
             details=f"looked for {path}",
-            resolution=f"name one of these: {', '.join(others[-5:])}" if others else "there is nothing to recover.",
+            resolution=f"name one of these: {', '.join(others[-5:])}"
+            if others
+            else f"set ORCHESTRATOR_HOME if it was another one; or ask the clouds, `{_sweep_command(folder.name)}`.",
         ) from error
     except OSError as error:
         raise UsageError(

@@ -7,11 +7,12 @@ from functools import partial
 from pydantic import ValidationError
 
 from orchestrator import engine, journal, proof, pulumi_cli, surroundings
+from orchestrator.clouds import Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
 from orchestrator.console import Console
 from orchestrator.engine import Stack, stack_of
 from orchestrator.engine_command import Backend
-from orchestrator.errors import UsageError
+from orchestrator.errors import ResourcesRemainError
 from orchestrator.home import Home
 from orchestrator.journal import Entry, Journal, command_line
 from orchestrator.phases import Phases
@@ -30,14 +31,23 @@ def recover(run_id: str, *, chosen: Settings | None, home: Home, console: Consol
 
     Raises:
         UsageError: there is no such run, or it may still be running.
-        ResourcesRemainError: a cloud still holds something of it, or does not say.
+        ResourcesRemainError: a cloud still holds something of it, or does not say, or nobody knows which cloud.
     """
     folder = home.run_folder(run_id)
     if chosen and chosen.backend and not (folder / journal.FILE).exists():
         journal.adopt(folder, settings=chosen.model_dump(mode="json"), backend_url=chosen.backend)
     with ExitStack() as entered:
         taken = entered.enter_context(journal.take_over(folder))
-        _finish(taken, _settings(taken.entry, chosen), entered, home=home, console=console)
+        settings = _settings(taken.entry, chosen)
+        environment = entered.enter_context(surroundings.of_a_killed_run(settings, home, run_id))
+        if environment is None:
+            if taken.entry.settings is None and not (settings.rehearsal.clouds or (folder / "rehearsal").exists()):
+                raise _no_clouds(run_id)
+            console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
+            taken.end()
+        else:
+            entered.enter_context(environment.in_force())
+            _finish(taken, settings, environment, home=home, console=console)
     home.tidy(run_id)
 
 
@@ -67,16 +77,10 @@ def unfinished(chosen: Settings | None, *, home: Home, console: Console) -> tupl
     return left, at_work
 
 
-def _finish(taken: Journal, settings: Settings, entered: ExitStack, *, home: Home, console: Console) -> None:
+def _finish(taken: Journal, settings: Settings, environment: Environment, *, home: Home, console: Console) -> None:
     entry, phases = taken.entry, Phases(console)
     run_id, names = entry.run_id, Names(entry.run_id)
-    environment = entered.enter_context(surroundings.of_a_killed_run(settings, home, run_id))
-    if environment is None:
-        console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
-        taken.end()
-        return
     environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
-    entered.enter_context(environment.in_force())
     teardown = Teardown()
     if entry.begun():
         with phases.phase("Pulumi CLI") as detail:
@@ -103,11 +107,20 @@ def _settings(entry: Entry, chosen: Settings | None) -> Settings:
     except ValidationError as error:
         if chosen:
             return chosen
-        raise UsageError(
+        raise ResourcesRemainError(
             f"The journal of run {entry.run_id} does not say in which clouds it was",
             details="it is damaged, or of another version of this program.",
             resolution=f"name the run's config: `{command_line('recover', entry.run_id, '--config')} FILE`.",
         ) from error
+
+
+def _no_clouds(run_id: str) -> ResourcesRemainError:
+    """A run that had stand-in clouds of its own left their folder."""
+    return ResourcesRemainError(
+        f"It is not known whether anything of run {run_id} remains",
+        details="its journal does not say in which clouds it was, and it had no stand-in clouds of its own.",
+        resolution="name the config that it had, or the clouds: --set rehearsal.clouds=FOLDER.",
+    )
 
 
 def _destroy(stack: Stack, taken: Journal, phases: Phases) -> None:

@@ -31,6 +31,7 @@ from orchestrator.record import Record
 from orchestrator.settings import Settings
 from orchestrator.stop import Stop
 from orchestrator.teardown import Teardown
+from orchestrator.text_file import replace_bytes
 from orchestrator.undo import undo
 from stacks.contracts import ComputeOutputs, ExtractFile, LiveData
 
@@ -99,13 +100,17 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
         stop.check()  # From here on things are made, and undone.
         teardown = Teardown()
         this = _Run(settings, query, home, record, stop, teardown, journal, cli, backend, data, compute, packed)
+        first: list[OrchestratorError] = []  # What went wrong before the end; should that fail, too, both are told.
         try:
             record.answer = _both_stacks(this)
+        except OrchestratorError as error:
+            first.append(error)
+            raise
         finally:
             environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
-            outcome = undo(teardown, data, compute, run_id=names.run_id, phases=record.phases)
+            outcome = undo(teardown, data, compute, run_id=names.run_id, phases=record.phases, before=first)
             record.remaining = outcome.remaining
-            proof.refuse(outcome.remaining, run_id=names.run_id, failures=outcome.failures)
+            proof.refuse(outcome.remaining, run_id=names.run_id, failures=[*first, *outcome.failures])
             environment.leave_standing = False
             if not outcome.failures:
                 journal.end()
@@ -189,7 +194,7 @@ def _compute_side(this: _Run, live: LiveData) -> Answer:
                 f"The function counted {answer.rows} rows, the extract has {rows}",
                 resolution="see function_code/analysis.py: it must say how many rows it read.",
             )
-        (record.directory / "chart.png").write_bytes(answer.chart)
+        replace_bytes(record.directory / "chart.png", answer.chart)
     return answer
 
 

@@ -307,7 +307,8 @@ def _given(layers: Layers, section: str, name: str) -> object:
 
 def _other_configs(path: Path) -> str:
     """What to name instead of a config that is not there."""
-    known = {config.name: config for folder in (DEFAULT_CONFIG.parent, path.parent) for config in folder.glob("*.yaml")}
+    configs = (config for folder in (DEFAULT_CONFIG.parent, path.parent) for config in folder.glob("*.yaml"))
+    known = {config.name: config for config in configs if config != path}
     close = get_close_matches(path.name, known, n=1)
     nearest = f"{known[close[0]]} is the nearest, " if close else ""
     return f"name a config that exists: {nearest}config/rehearsal.yaml is the default."

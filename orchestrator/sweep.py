@@ -47,8 +47,10 @@ class _Found:
 
 def sweep(
     wanted: Wanted, settings: Settings, *, home: Home, console: Console, say: Callable[[str], None], now: datetime
-) -> None:
-    """Say what is left, and, if that is wanted, remove it and ask again. ``say`` gets the findings.
+) -> bool:
+    """Say what is left, and, if that is wanted, remove it and ask again; whether something is still to be removed.
+
+    ``say`` gets the findings.
 
     Raises:
         UsageError: the run is at work.
@@ -70,17 +72,18 @@ def sweep(
             if wanted.yes:
                 raise _unknown([error], wanted) from error
             raise
-        places = ", ".join(where.place for where in asked)
+        places = "; ".join(where.place for where in asked)
         if found:
             say(_table(found, now))
         chosen = [one for one in found if not one.kept]
         if not wanted.yes:
-            say(f"{len(chosen)} left in {places}." + (f" To remove: {wanted.command}" if chosen else ""))
-            return
+            say(_summary(found, places) + (f" To remove: {wanted.command}" if chosen else ""))
+            return bool(chosen)
         if chosen:
             with phases.phase("remove what is left") as detail:
                 _empty(chosen, wanted, detail)
-        say(f"0 left in {places}.")
+        say(_summary([one for one in found if one.kept], places))
+        return False
 
 
 def _answering(all_parts: Iterable[Part], run_id: str | None, console: Console) -> dict[Leftovers, list[Remaining]]:
@@ -138,6 +141,14 @@ def _unknown(failures: list[OrchestratorError], wanted: Wanted) -> ResourcesRema
         details="\n".join(str(failure) for failure in failures),
         resolution=f"run `{wanted.command}` once more.",
     )
+
+
+def _summary(found: list[_Found], places: str) -> str:
+    kept = [one for one in found if one.kept]
+    stays = "" if not kept else ", and stays" if len(kept) == len(found) else f", {len(kept)} of it to stay"
+    young = any("younger" in one.kept for one in kept)
+    hint = " What a run left that is over, --run RUN removes whatever its age." if young else ""
+    return f"{len(found)} left in {places}{stays}.{hint}"
 
 
 def _table(found: list[_Found], now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Text files: reading one that a person wrote, and replacing one of ours so that nobody ever sees half of it."""
+"""Files: reading a text that a person wrote, and replacing one of ours so that nobody ever sees half of it."""
 
 import errno
 import os
@@ -72,18 +72,26 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Put ``text`` at ``path`` in one step, synced, readable by its owner alone; the old file stays until then.
+    """``replace_bytes`` in UTF-8."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path`` in one step, synced, readable by its owner alone; the old file stays until then.
 
     Raises:
-        OSError: the disk is full or the folder not writable; the old file, if any, is untouched.
+        OSError: the disk is full or the folder not writable; it names the path. The old file, if any, is untouched.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # Mode 0600.
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -7,6 +7,7 @@ What a stack's state does not know (the answer to a create was lost, the CLI was
 clouds know.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator import proof
@@ -26,22 +27,30 @@ class Outcome:
     failures: list[OrchestratorError]
 
 
-def undo(teardown: Teardown, data: GoogleData, compute: ComputeCloud, *, run_id: str, phases: Phases) -> Outcome:
+def undo(
+    teardown: Teardown,
+    data: GoogleData,
+    compute: ComputeCloud,
+    *,
+    run_id: str,
+    phases: Phases,
+    before: Sequence[OrchestratorError] = (),
+) -> Outcome:
     """Destroy all that is registered, remove what is left all the same, and ask.
 
     Raises:
-        ResourcesRemainError: a cloud did not say what is left, so that nobody knows.
+        ResourcesRemainError: a cloud did not say what is left, so that nobody knows; with what failed, and ``before``.
     """
     failures = teardown.walk()
     # Somebody else is at work on it: neither is it touched, nor is anything settled.
     locked = any(isinstance(failure, StackLockedError) for failure in failures)
     refused: list[OrchestratorError] = []
     with phases.phase("ask the clouds") as detail:
-        remaining = proof.ask(data, compute, run_id=run_id, failures=failures)
+        remaining = proof.ask(data, compute, run_id=run_id, failures=[*before, *failures])
         if remaining and not locked:
             remaining, refused = proof.clear(
                 remaining,
-                lambda refused: proof.ask(data, compute, run_id=run_id, failures=[*failures, *refused]),
+                lambda refused: proof.ask(data, compute, run_id=run_id, failures=[*before, *failures, *refused]),
                 detail,
             )
     if remaining or locked:

@@ -18,13 +18,12 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from botocore.httpsession import URLLib3Session
 
 from orchestrator import cost, deadlines
 from orchestrator.clouds import Answer, Remaining
 from orchestrator.clouds.aws_leftovers import AwsLeftovers
 from orchestrator.clouds.aws_permissions import missing
-from orchestrator.clouds.invocation import OK, FunctionError, archive_file, checked
+from orchestrator.clouds.invocation import OK, archive_file, checked, get
 from orchestrator.errors import UsageError
 from orchestrator.package import Layout, Package, Target
 from orchestrator.settings import AwsCompute
@@ -131,16 +130,10 @@ class Aws:
 
     def invoke(self, function: ComputeOutputs, package: Package) -> Answer:  # noqa: ARG002 - the stack brought it
         """One signed GET of the function URL; the reason of a failure is fetched from the function's log."""
-        request = AWSRequest("GET", function.url, headers={"Accept": "application/json"})
+        request = AWSRequest("GET", function.url)
         credentials = self._session.get_credentials()  # They are there: ``preflight`` has used them.
         SigV4Auth(credentials, "lambda", self._settings.region).add_auth(request)  # type: ignore[arg-type]
-        # The stubs know one deadline only, botocore two.
-        seconds = (deadlines.CONNECT, self._settings.timeout + deadlines.FUNCTION_START)
-        line = URLLib3Session(timeout=seconds)  # type: ignore[arg-type]
-        try:
-            response = line.send(request.prepare())
-        except BotoCoreError as error:
-            raise FunctionError("The function did not answer", details=str(error)) from error
+        response = get(function.url, dict(request.headers.items()), timeout=self._settings.timeout)
         said = "" if response.status_code == OK else self._log_tail(function.function)
         return checked(response.status_code, response.content, said=said)
 

@@ -59,7 +59,7 @@ _SKUS = {"consumption": "Y1", "flex": "FC1"}
 # A new app's host needs a while until it has mounted its package and knows its functions and keys; until then its front
 # end answers these.
 _NOT_READY = frozenset({400, 404, 409, 429, 500, 502, 503})
-_NO_FUNCTION_YET = frozenset({404, 502, 503})
+_NO_FUNCTION_YET = frozenset({404, 429, 502, 503})
 
 
 class Azure:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from orchestrator.package import Archive
 from stacks.contracts import ArchiveFile
 
 OK = 200
+_BUSY = frozenset({429, 503})
+_PAUSES_SECONDS = (0.25, 1.0, 2.0)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ANSWER_FORM = '{"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27}'
 
@@ -25,9 +28,26 @@ class FunctionError(OrchestratorError):
 def get(url: str, headers: Mapping[str, str], *, timeout: float) -> requests.Response:
     """Ask a function for JSON; ``timeout`` is its own, in seconds.
 
+    A service that is busy, or cannot be reached, is asked again a few times: the function only reads. One that says
+    when to ask again is left to the caller, and one that takes longer than it may is not asked again.
+
     Raises:
         FunctionError: no answer at all.
     """
+    for pause in _PAUSES_SECONDS:
+        try:
+            response = _get_once(url, headers, timeout)
+        except FunctionError as error:
+            if not isinstance(error.__cause__, requests.ConnectionError):
+                raise
+        else:
+            if response.status_code not in _BUSY or "Retry-After" in response.headers:
+                return response
+        time.sleep(pause)
+    return _get_once(url, headers, timeout)
+
+
+def _get_once(url: str, headers: Mapping[str, str], timeout: float) -> requests.Response:
     try:
         return requests.get(
             url,

@@ -66,7 +66,7 @@ CALLS: Final[dict[Cloud, tuple[ClientCall, ...]]] = {
     "aws": (
         ClientCall("who calls", "POST", "/", "GetCallerIdentity", fails=_BEFORE),
         ClientCall("what the caller may do", "POST", "/", "SimulatePrincipalPolicy", fails=None),
-        ClientCall("function", "GET", "/", "", once=frozenset({"refused", "times out", "429", "503"})),
+        ClientCall("function", "GET", "/", "", once=frozenset({"times out"})),
         ClientCall("what has the tag", "POST", "/", "ResourceGroupsTaggingAPI_.*", fails=_AFTER),
         ClientCall("roles that are left", "POST", "/", "ListRoles", fails=_AFTER),
         ClientCall("buckets that are left", "GET", "/", "prefix=.*", fails=_AFTER),
@@ -101,7 +101,7 @@ CALLS: Final[dict[Cloud, tuple[ClientCall, ...]]] = {
             f"{_SUBSCRIPTION}/resourceGroups/.*/host/default/listkeys",
             once=frozenset({"refused", "times out"}),
         ),
-        ClientCall("function", "GET", "/api/hail", once=frozenset({"times out", "429"})),
+        ClientCall("function", "GET", "/api/hail", once=frozenset({"times out"})),
         ClientCall("groups that are left", "GET", f"{_SUBSCRIPTION}/resourcegroups", fails=_AFTER),
         ClientCall("resources that are left", "GET", f"{_SUBSCRIPTION}/resources", fails=_AFTER),
     ),
@@ -114,7 +114,7 @@ CALLS: Final[dict[Cloud, tuple[ClientCall, ...]]] = {
         ClientCall("what the caller may do", "POST", "/v1/projects/[^/]+:testIamPermissions", fails=None),
         ClientCall("ID token in the preflight", "GET", f"{_ACCOUNT}/identity", "audience=.*preflight.*", fails=_BEFORE),
         ClientCall("ID token", "GET", f"{_ACCOUNT}/identity", "audience=.*127.0.0.1.*"),
-        ClientCall("function", "GET", "/", "bucket=.*"),
+        ClientCall("function", "GET", "/", "bucket=.*", once=frozenset({"times out"})),
         ClientCall(
             "services that are left", "GET", "/v2/projects/[^/]+/locations/[^/]+/services", after=1, fails=_AFTER
         ),

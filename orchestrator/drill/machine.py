@@ -51,7 +51,7 @@ def _torn(tear: Callable[[bytes], bytes]) -> Play:
         path = scene.home / "runs" / run_id / journal.FILE
         path.write_bytes(tear(path.read_bytes()))
         # It does not say any more in which clouds the run was: that is told, and its config then named.
-        scene.wait(scene.recover(run_id, expected=frozenset({matrix.REFUSED})))
+        scene.wait(scene.recover(run_id, expected=frozenset({matrix.REMAIN})))
         options = ["--config", str(DEFAULT_CONFIG), *scene.stage.settings_for(scene.fault.cloud)]
         scene.wait(scene.recover(run_id, *options))
 

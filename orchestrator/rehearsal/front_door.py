@@ -4,6 +4,7 @@ import http.server
 import ssl
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -65,6 +66,10 @@ class Listener:
 
 def _handler(answer: Callable[[Request], Answer], scheme: str) -> type[http.server.BaseHTTPRequestHandler]:
     class Door(http.server.BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # A client that has hung up wants no answer.
+                super().handle()
+
         def handle_request(self) -> None:
             host = self.headers.get("Host", "")
             length = int(self.headers.get("Content-Length") or 0)

@@ -1,6 +1,7 @@
 """Stand-in clouds that several runs share: they stand until their own process ends, whatever becomes of a run."""
 
 import fcntl
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ def keep_standing(folder: Path, settings: Settings, ready: Callable[[str], None]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with signals() as arrived, _alone_in(folder), started(folder, settings, stay_seconds=0) as process:
             ready(
-                f"Stand-in clouds stand in {folder}: use them with --set rehearsal.clouds={folder}; Ctrl-C ends them."
+                f"Stand-in clouds stand in {folder}: use them with "
+                f"--set {shlex.quote(f'rehearsal.clouds={folder}')}; Ctrl-C ends them."
             )
             spawn(process.wait).add_done_callback(lambda _: arrived.work_is_done())
             if arrived.wait() is None:
@@ -43,7 +45,7 @@ def keep_standing(folder: Path, settings: Settings, ready: Callable[[str], None]
             end(process)
     except OSError as error:
         raise UsageError(
-            f"Stand-in clouds cannot stand in {folder}", details=str(error), resolution="name another folder."
+            f"Stand-in clouds cannot stand in {folder}", details=error.strerror, resolution="name another folder."
         ) from error
 
 
@@ -58,7 +60,7 @@ def attached(folder: Path, settings: Settings) -> Iterator[Environment]:
         raise UsageError(
             f"No stand-in clouds stand in {folder}",
             details="rehearsal.clouds names that folder.",
-            resolution=f"start them: `python -m orchestrator clouds {folder}`.",
+            resolution=f"start them: `python -m orchestrator clouds {shlex.quote(str(folder))}`.",
         )
     _refuse_others(folder, settings)
     yield environment_of(folder, settings)

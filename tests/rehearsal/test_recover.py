@@ -70,6 +70,10 @@ def engines_of(run_id: str) -> list[str]:
     return [line for line in lines if f"--stack {run_id}" in line]
 
 
+def nothing_to_do(machine: Machine) -> str:
+    return f"No run is unfinished in {machine.home}; the clouds were not asked, as `sweep` does.\n"
+
+
 def command(machine: Machine, *arguments: str) -> str:
     words = (sys.executable, "-m", "orchestrator", *arguments)
     return f"ORCHESTRATOR_HOME={shlex.quote(str(machine.home))} {shlex.join(words)}"
@@ -125,7 +129,7 @@ def test_all_runs_that_did_not_end_are_finished_and_those_at_work_left_alone(
     ended = fresh.finish(process)
     assert ended.returncode == 1, ended.stderr  # Its bucket could not be made.
     nothing = fresh.orchestrate("recover")
-    assert (nothing.returncode, nothing.stderr) == (0, "0 left: no run is unfinished.\n")
+    assert (nothing.returncode, nothing.stderr) == (0, nothing_to_do(fresh))
     assert control.census() == []
 
 
@@ -178,11 +182,18 @@ def test_a_run_of_which_neither_the_journal_nor_the_state_is_whole(
     journal = fresh.home / "runs" / run_id / "run.json"
     journal.write_bytes(journal.read_bytes()[:60])
     refused = fresh.orchestrate("recover")
-    assert refused.returncode == 2
+    assert refused.returncode == 3
     assert refused.stderr == (
         f"The journal of run {run_id} does not say in which clouds it was\n"
         "  it is damaged, or of another version of this program.\n"
         f"To fix it: name the run's config: `{command(fresh, 'recover', run_id, '--config')} FILE`.\n"
+    )
+    guessed = fresh.orchestrate("recover", run_id, "--config", CONFIG)  # Without the clouds in which it was.
+    assert guessed.returncode == 3
+    assert guessed.stderr == (
+        f"It is not known whether anything of run {run_id} remains\n"
+        "  its journal does not say in which clouds it was, and it had no stand-in clouds of its own.\n"
+        "To fix it: name the config that it had, or the clouds: --set rehearsal.clouds=FOLDER.\n"
     )
     assert control.census() != []
     recovered = fresh.orchestrate("recover", run_id, "--config", CONFIG, "--set", f"rehearsal.clouds={clouds}")
@@ -238,13 +249,13 @@ def test_a_run_of_another_machine_in_a_shared_backend(
     assert recovered.returncode == 0, recovered.stderr
     nothing = elsewhere.orchestrate("recover", *settings)
     assert nothing.returncode == 0, nothing.stderr
-    assert nothing.stderr.endswith("0 left: no run is unfinished.\n")
+    assert nothing.stderr.endswith(nothing_to_do(elsewhere))
     assert control.census() == []
 
 
 def test_what_is_none_of_its_arguments(fresh: Machine) -> None:
     for arguments, code, said in [
-        ((), 0, "0 left: no run is unfinished.\n"),
+        ((), 0, nothing_to_do(fresh)),
         (
             ("../state",),
             2,

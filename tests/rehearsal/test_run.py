@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import textwrap
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -276,3 +277,10 @@ def run_query(machine: Machine, sql: str) -> "subprocess.CompletedProcess[str]":
 def only_result(machine: Machine) -> dict[str, Any]:
     (folder,) = machine.results()
     return result_of(folder)
+
+
+@pytest.mark.parametrize("stream", ["2>&-", "2>/dev/full"])
+def test_where_nobody_reads_the_message_the_exit_code_says_it(machine: Machine, stream: str) -> None:
+    command = f'"{sys.executable}" -m orchestrator run --set compute.cloud=x {stream}'
+    ended = subprocess.run(["/bin/sh", "-c", command], cwd=CHECKOUT, env=machine._environment, check=False)
+    assert ended.returncode == 2

@@ -330,7 +330,7 @@ def test_all_clouds_are_swept_whichever_the_config_names(
     swept(yes=True)
     subscription = azure.subscription.id
     places = (
-        f"Google Cloud, Cloud Run and IAM (rehearsal-project), AWS (us-east-1), Azure ({subscription}), "
+        f"Google Cloud, Cloud Run and IAM (rehearsal-project); AWS (us-east-1); Azure ({subscription}); "
         "Google Cloud, BigQuery and Cloud Storage (rehearsal-project)"
     )
     assert swept.said[-1] == f"0 left in {places}."

@@ -172,7 +172,8 @@ def test_there_is_no_such_run(tmp_path: Path) -> None:
     assert str(raised.value) == (
         f"There is no run {RUN_ID} on this machine\n"
         f"  looked for {runs}/{RUN_ID}/run.json\n"
-        "To fix it: there is nothing to recover."
+        "To fix it: set ORCHESTRATOR_HOME if it was another one; or ask the clouds, "
+        f"`{journal.command_line('sweep', '--run', RUN_ID)}`."
     )
     for second in range(7):
         left_by_a_run(runs / f"20261123-17430{second}-k3x9qz", ended=second == 6)

@@ -200,7 +200,7 @@ def test_recover_acts_on_no_other_run_and_knows_every_failure(folder: Path, caps
     beside = other.read_bytes()
     endings = {
         (0, f"0 left of run {RUN_ID}."),
-        (2, f"The journal of run {RUN_ID} does not say in which clouds it was"),
+        (3, f"The journal of run {RUN_ID} does not say in which clouds it was"),
         (2, f"Run {RUN_ID} may still be running"),  # Another machine's name: until the run has expired.
     }
     seen = set()
@@ -217,7 +217,7 @@ def test_recover_acts_on_no_other_run_and_knows_every_failure(folder: Path, caps
         assert other.read_bytes() == beside
 
     check()
-    assert {code for code, _ in seen} == {0, 2}
+    assert {code for code, _ in seen} == {0, 2, 3}
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_the_program_itself_says_so_without_a_traceback(folder: Path, content: b
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 2
+    assert ended.returncode == 3
     assert ended.stderr.startswith(f"The journal of run {RUN_ID} does not say in which clouds it was\n")
     assert (folder / journal.FILE).read_bytes() == content
 

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator import settings
-from orchestrator.errors import UsageError
+from orchestrator.errors import ResourcesRemainError
 from orchestrator.journal import Entry, command_line
 from orchestrator.recover import _settings
 from orchestrator.settings import Settings
@@ -35,7 +35,7 @@ def test_where_the_journal_does_not_say_the_config_does() -> None:
 def test_where_nobody_says_it_the_run_is_left_as_it_is(said: dict[str, object] | None) -> None:
     damaged = entry(None)
     damaged.settings = said
-    with pytest.raises(UsageError) as raised:
+    with pytest.raises(ResourcesRemainError) as raised:
         _settings(damaged, None)
     assert str(raised.value) == (
         f"The journal of run {RUN_ID} does not say in which clouds it was\n"

@@ -83,7 +83,8 @@ class Sweeper:
 
     def __call__(
         self, *places: Place, run_id: str | None = None, older_than: int = 3600, yes: bool = False, configured: int = 9
-    ) -> None:
+    ) -> bool:
+        self.said.clear()
         parts = [
             Part("AWS", lambda place=place: place, configured=number < configured)  # type: ignore[misc]
             for number, place in enumerate(places)
@@ -94,7 +95,7 @@ class Sweeper:
         wanted = Wanted(run_id, older_than, COMMAND, yes)
         chosen = settings.load(DEFAULT_CONFIG, environ={})
         with Console(self.stream) as console:
-            sweep(wanted, chosen, home=self.home, console=console, say=self.said.append, now=NOW)
+            return sweep(wanted, chosen, home=self.home, console=console, say=self.said.append, now=NOW)
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def at_work(tmp_path: Path) -> Iterator[Callable[[str], None]]:
 
 def test_without_yes_it_is_told_and_nothing_is_removed(swept: Sweeper) -> None:
     place = Place(bucket(OLD))
-    swept(place)
+    assert swept(place) is True
     table, summary = swept.said
     assert table == (
         "cloud  kind       id                               run                     age\n"
@@ -134,7 +135,7 @@ def test_without_yes_it_is_told_and_nothing_is_removed(swept: Sweeper) -> None:
 
 
 def test_nothing_is_left(swept: Sweeper) -> None:
-    swept(Place())
+    assert swept(Place()) is False
     assert swept.said == ["0 left in a cloud (here)."]
 
 
@@ -146,12 +147,20 @@ def test_it_is_removed_in_order_and_the_clouds_are_asked_again(swept: Sweeper) -
     swept(first, second, yes=True)
     assert order == [bucket(OLD), other, another]
     assert (first.asked, second.asked) == ([None, None], [None, None])
-    assert swept.said[-1] == "0 left in a cloud (here), a cloud (here)."
+    assert swept.said[-1] == "0 left in a cloud (here); a cloud (here)."
 
 
 def test_a_run_that_may_be_alive_stays(swept: Sweeper) -> None:
     place = Place(bucket(YOUNG), bucket(OLD))
-    swept(place, yes=True)
+    swept(place)
+    assert swept.said[1] == (
+        "2 left in a cloud (here), 1 of it to stay. What a run left that is over, --run RUN removes whatever its age. "
+        f"To remove: {COMMAND}"
+    )
+    assert swept(place, yes=True) is False
+    assert swept.said[1] == (
+        "1 left in a cloud (here), and stays. What a run left that is over, --run RUN removes whatever its age."
+    )
     assert place.removed == [bucket(OLD)]
     assert swept.said[0].splitlines()[1].endswith(f"{YOUNG}  12 min 5 s  stays: younger than 1 h")
     assert place.names == [bucket(YOUNG)]
@@ -194,7 +203,7 @@ def test_a_long_run_that_is_at_work_here_stays(swept: Sweeper, at_work: Callable
     swept(place, yes=True)
     assert place.removed == []
     assert swept.said[0].endswith("5 h 42 min  stays: its run is at work")
-    assert swept.said[1] == "0 left in a cloud (here)."
+    assert swept.said[1] == "1 left in a cloud (here), and stays."
 
 
 def test_what_has_only_a_tag_of_ours_is_told_and_stays(swept: Sweeper) -> None:
@@ -214,7 +223,7 @@ def test_a_name_cannot_steer_the_terminal(swept: Sweeper) -> None:
 
 def test_a_bucket_that_two_parts_see_is_one(swept: Sweeper) -> None:
     swept(Place(bucket(OLD)), Place(bucket(OLD)))
-    assert swept.said[-1] == f"1 left in a cloud (here), a cloud (here). To remove: {COMMAND}"
+    assert swept.said[-1] == f"1 left in a cloud (here); a cloud (here). To remove: {COMMAND}"
 
 
 @pytest.mark.parametrize(("yes", "exit_code"), [(False, 1), (True, 3)])

@@ -93,10 +93,10 @@ class Ending:
 
         self._teardown.register("compute", step("destroy", destroy), step("settle", settle))
 
-    def undo(self) -> Outcome:
+    def undo(self, *before: OrchestratorError) -> Outcome:
         data: Any = self.data
         compute: Any = self.compute
-        return undo(self._teardown, data, compute, run_id="r", phases=Phases(Console(io.StringIO())))
+        return undo(self._teardown, data, compute, run_id="r", phases=Phases(Console(io.StringIO())), before=before)
 
 
 @pytest.fixture
@@ -194,9 +194,10 @@ def test_a_cloud_that_does_not_answer_may_hold_anything(ending: Ending) -> None:
     ending.compute.answers = in_turn(SILENT)
     ending.stack(NOT_DESTROYED)
     with pytest.raises(ResourcesRemainError) as raised:
-        ending.undo()
+        ending.undo(OrchestratorError("The function answered 500"))
     assert str(raised.value) == (
         "It is not known whether resources remain\n"
+        "  The function answered 500\n"
         "  The compute stack was not destroyed\n"
         "    role: AccessDenied\n"
         "  AWS does not answer\n"
