@@ -257,8 +257,7 @@ def test_the_page_shows_the_chart_the_numbers_the_phases_and_the_versions(tmp_pa
     assert "Hail in March done · gcp → aws · bigquery-public-data Rows 27" in words
     assert (
         "Rows 27 Most 11 at 25 Scanned 12.3 MiB Billed 20.0 MiB Estimated cost $0.00012 "
-        "Package 38.6 MiB, 16.2 s to upload at 20 Mbit/s Took 10.0 s"
-        in words
+        "Package 38.6 MiB, 16.2 s to upload at 20 Mbit/s Took 10.0 s" in words
     )
     assert "Phases data stack 2.5 s compute stack 10.0 s 0 s 10.0 s Resources" in words
     assert "Resources 0 left: 14 created, 14 destroyed, and the clouds list nothing of this run. This run" in words

@@ -7,6 +7,7 @@ table, ``public_storms``, with the year as text in ``_table_suffix``.
 
 import glob
 import re
+import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -144,7 +145,9 @@ class PublicTables:
             UsageError: nothing matches, the kind of file is unknown, it is not readable, or its columns or
                 years are wrong.
         """
-        database = duckdb.connect(config={"memory_limit": _MOST_MEMORY, "temp_directory": tempfile.gettempdir()})
+        # A folder of its own, made when it is needed and removed by DuckDB: a query may reach that folder, and no other.
+        rest = Path(tempfile.gettempdir(), f"duckdb-{secrets.token_hex(8)}")
+        database = duckdb.connect(config={"memory_limit": _MOST_MEMORY, "temp_directory": str(rest)})
         # Nothing is fetched at run time: an extension that is not built in is an error, not a download.
         database.execute("SET autoinstall_known_extensions = false")
         if source is None:
