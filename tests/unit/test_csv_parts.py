@@ -62,10 +62,14 @@ def test_no_parts(tmp_path: Path) -> None:
 
 def test_what_is_no_csv_is_known_before_all_came(tmp_path: Path) -> None:
     with Joined(tmp_path / "whole") as joined:
+
+        def write_on_and_on() -> None:
+            while True:
+                joined.write(b"a,b\n1\n" * 10_000)
+
         joined.begin("part-0")
         with pytest.raises(OrchestratorError) as error:
-            for _ in range(1000):
-                joined.write(b"a,b\n1\n" * 10_000)
+            write_on_and_on()
     assert said(error) == "line 2 has 1 fields, the header has 2"
 
 

@@ -145,7 +145,7 @@ class PublicTables:
             UsageError: nothing matches, the kind of file is unknown, it is not readable, or its columns or
                 years are wrong.
         """
-        # A folder of its own, made when it is needed and removed by DuckDB: a query may reach that folder, and no other.
+        # A folder of its own, which DuckDB makes when it needs it, and removes: a query may reach that, and no other.
         rest = Path(tempfile.gettempdir(), f"duckdb-{secrets.token_hex(8)}")
         database = duckdb.connect(config={"memory_limit": _MOST_MEMORY, "temp_directory": str(rest)})
         # Nothing is fetched at run time: an extension that is not built in is an error, not a download.
