@@ -39,13 +39,15 @@ check: .venv/test-ready
 	$(BIN)/lint-imports
 
 # One lock for what the program needs, one that adds what its tests need; each installs into the same environment.
+# The libraries' bytecode is made here, once: each run is several processes, which would all compile them where Python may
+# not write, or is told not to.
 .venv/run-ready: requirements.lock pyproject.toml | .venv/uv-ready
-	$(BIN)/uv pip install --quiet --python .venv --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python .venv --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python .venv --no-deps --editable .
 	touch $@
 
 .venv/test-ready: requirements-dev.lock .venv/run-ready
-	$(BIN)/uv pip install --quiet --python .venv --require-hashes -r requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python .venv --compile-bytecode --require-hashes -r requirements-dev.lock
 	touch $@
 
 .venv/uv-ready:
