@@ -154,7 +154,8 @@ class Console:
             self._print(result.error, "red")
         self._print(leftover(result), "green" if result.status == "done" else "bold")
         self._pairs([(f"{left.cloud} {left.kind}", left.id) for left in result.remaining])
-        if command := removal_command(result):
+        command = removal_command(result)
+        if command and command not in (result.error or ""):
             self._print(f"Remove it: {command}", "bold")
 
     def _pairs(self, pairs: Sequence[tuple[str, str]]) -> None:

@@ -178,6 +178,8 @@ To fix it: log in again.
 Remove it: {COMMAND}
 """.replace("{COMMAND}", recovery_command("r1"))
     )
+    told = left.model_copy(update={"error": f"2 resources remain\nTo fix it: run `{recovery_command('r1')}`."})
+    assert plain(lambda console: console.outcome(told, tmp_path)).count(recovery_command("r1")) == 1
 
 
 def test_a_locale_without_these_signs_gets_ascii_ones(tmp_path: Path) -> None:
