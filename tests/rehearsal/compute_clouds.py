@@ -64,8 +64,7 @@ class Case:
 
     ``resources`` are the names in the program of all that the stack makes, ``kinds`` what ``remaining`` then says,
     ``tagged`` how many of it carry tags. ``waits`` need the extract; of the ``may_wait`` some may come after it for
-    other reasons. ``refusal`` is the status for a stranger, ``failure`` that of a function that failed. ``needs`` are
-    the resources that the outputs need, and not those that these need.
+    other reasons. ``refusal`` is the status for a stranger, ``failure`` that of a function that failed.
     """
 
     cloud: ComputeCloud
@@ -82,7 +81,6 @@ class Case:
     may_wait: set[str]
     refusal: int
     failure: int
-    needs: set[str]
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,6 @@ class ComputeClouds:
             may_wait={"extract"},
             refusal=403,
             failure=502,
-            needs={"function", "url", "permissions", "extract"},
         )
 
     def _azure(self, plan: Literal["consumption", "flex"]) -> Case:
@@ -173,7 +170,6 @@ class ComputeClouds:
             may_wait={"extract"},
             refusal=401,
             failure=500,
-            needs={"app", "extract"},
         )
 
     def _gcp(self) -> Case:
@@ -208,5 +204,4 @@ class ComputeClouds:
             may_wait={"permission"},
             refusal=403,
             failure=500,
-            needs={"service", "permission"},
         )

@@ -11,12 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator import deadlines, engine, transient
-from orchestrator.critical_path import Resource
 from orchestrator.engine import Stack, StackError, StackLockedError
 from orchestrator.engine_command import Backend
 from orchestrator.home import Home
@@ -167,92 +165,6 @@ def test_a_stack_that_cannot_be_settled(tmp_path: Path, clock: Clock) -> None:
     assert clock.pauses == [1.0]
 
 
-def kept_in(folder: Path, backend: str, *answers: Answer) -> Stack:
-    """A stack whose state is in another backend."""
-    (folder / "answers").write_text(json.dumps(answers))
-    return Stack(
-        "r1",
-        "compute",
-        folder=folder,
-        cli=program(folder, IN_TURN),
-        backend=Backend(backend, "secret"),
-        pulumi_home=folder / "pulumi-home",
-    )
-
-
-@pytest.mark.parametrize("latest", [{"latest": {"resources": [], "pending_operations": []}}, {"latest": {}}, {}])
-def test_a_stack_whose_state_is_settled_is_removed_in_the_same_command(tmp_path: Path, latest: dict[str, Any]) -> None:
-    state = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
-    state.mkdir(parents=True)
-    (state / "r1-compute.json").write_text(json.dumps({"version": 3, "checkpoint": latest}))
-    (state / "r1-compute.json.bak").write_text("")
-    kept_in(tmp_path, (tmp_path / "the state").as_uri(), DONE).destroy(no_event)
-    assert len(heard(tmp_path)) == 1
-    assert "--remove" in (tmp_path / "said").read_text().split()
-    assert not (state / "r1-compute.json.bak").exists()
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        json.dumps({"version": 3, "checkpoint": {"latest": {"pending_operations": [{}]}}}),
-        json.dumps({"version": 3, "checkpoint": []}),
-        json.dumps([]),
-        "",
-    ],
-)
-def test_any_other_state_is_asked_for_after_the_destroy(tmp_path: Path, state: str) -> None:
-    folder = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
-    folder.mkdir(parents=True)
-    (folder / "r1-compute.json").write_text(state)
-    kept_in(tmp_path, (tmp_path / "the state").as_uri(), DONE, *REMOVED).destroy(no_event)
-    assert len(heard(tmp_path)) == 3
-    assert "--remove" not in (tmp_path / "said").read_text().split()
-
-
-def urn(kind: str, name: str) -> str:
-    return f"urn:pulumi:r1-compute::cloud-hopping::{kind}::{name}"
-
-
-def test_the_resources_of_a_stack_that_is_up_take_no_command(tmp_path: Path) -> None:
-    bucket, provider = urn("aws:s3/bucket:Bucket", "data"), urn("pulumi:providers:aws", "amazon")
-    root = urn("pulumi:pulumi:Stack", "cloud-hopping-r1-compute")
-    resources = [
-        {"urn": root, "type": "pulumi:pulumi:Stack", "custom": False},
-        {"urn": bucket, "type": "aws:s3/bucket:Bucket", "parent": root, "provider": f"{provider}::0123", "inputs": {}},
-        {
-            "urn": urn("aws:s3/bucketObjectv2:BucketObjectv2", "extract"),
-            "type": "aws:s3/bucketObjectv2:BucketObjectv2",
-            "parent": root,
-            "provider": f"{provider}::0123",
-            "inputs": {"bucket": "hop", "source": {"path": "/x.csv", "of": [1, ["a"], None]}, "tags": {"b": True}},
-            "dependencies": [bucket],
-            "propertyDependencies": {"bucket": [bucket], "source": None, "key": ["urn:other"]},
-            "deletedWith": bucket,
-        },
-    ]
-    state = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
-    state.mkdir(parents=True)
-    (state / "r1-compute.json").write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
-    assert kept_in(tmp_path, (tmp_path / "the state").as_uri()).resources() == [
-        Resource(root, "pulumi:pulumi:Stack", ""),
-        Resource(bucket, "aws:s3/bucket:Bucket", "data", frozenset({root, provider})),
-        Resource(
-            urn("aws:s3/bucketObjectv2:BucketObjectv2", "extract"),
-            "aws:s3/bucketObjectv2:BucketObjectv2",
-            "extract",
-            needs=frozenset({root, provider, bucket, "urn:other"}),
-            values=frozenset({"hop", "/x.csv", "a"}),
-            goes_with=True,
-        ),
-    ]
-
-
-@pytest.mark.parametrize("backend", ["s3://bucket/state", "file:///nowhere"])
-def test_a_state_elsewhere_does_not_tell_its_resources(tmp_path: Path, backend: str) -> None:
-    assert kept_in(tmp_path, backend).resources() is None
-
-
 CUT_OFF = "error: failed to load checkpoint: EOF"
 
 
@@ -262,8 +174,15 @@ def test_a_state_that_was_cut_off_is_forgotten_once_nothing_is_left(tmp_path: Pa
     others = ["r1-compute2.json", "r1-data.json", "r1-data.json.bak"]
     for name in ("r1-compute.json", "r1-compute.json.bak", "r1-compute.json.attrs", *others):
         (state / name).write_bytes(b"")
-    answers = refused(CUT_OFF), refused(CUT_OFF, "refresh")
-    cut_off = kept_in(tmp_path, (tmp_path / "the state").as_uri(), *answers)
+    cut_off = Stack(
+        "r1",
+        "compute",
+        folder=tmp_path,
+        cli=program(tmp_path, IN_TURN),
+        backend=Backend((tmp_path / "the state").as_uri(), "secret"),
+        pulumi_home=tmp_path / "pulumi-home",
+    )
+    (tmp_path / "answers").write_text(json.dumps([refused(CUT_OFF), refused(CUT_OFF, "refresh")]))
     with pytest.raises(StackError):
         cut_off.destroy(no_event)
     assert len(list(state.iterdir())) == 6
@@ -274,7 +193,15 @@ def test_a_state_that_was_cut_off_is_forgotten_once_nothing_is_left(tmp_path: Pa
 
 
 def test_a_state_that_was_cut_off_elsewhere_stays(tmp_path: Path, clock: Clock) -> None:
-    elsewhere = kept_in(tmp_path, "s3://state", refused(CUT_OFF, "refresh"))
+    elsewhere = Stack(
+        "r1",
+        "compute",
+        folder=tmp_path,
+        cli=program(tmp_path, IN_TURN),
+        backend=Backend("s3://state", "secret"),
+        pulumi_home=tmp_path / "pulumi-home",
+    )
+    (tmp_path / "answers").write_text(json.dumps([refused(CUT_OFF, "refresh")]))
     with pytest.raises(StackError) as raised:
         elsewhere.settle(no_event)
     assert raised.value.details == CUT_OFF

@@ -15,7 +15,6 @@ from orchestrator.rehearsal.azure.storage import Storage
 from orchestrator.rehearsal.azure.subscription import Subscription
 from orchestrator.rehearsal.azure.web import Web
 from orchestrator.rehearsal.front_door import Around, as_it_is
-from orchestrator.rehearsal.latency import AT_ONCE, Latency
 from orchestrator.rehearsal.tls import certificates
 
 _RELEASED_PACKAGE = "released-package.zip"
@@ -28,16 +27,9 @@ class AzureCloud:
     want to change is on ``subscription``, ``storage`` and ``web``.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        subscription: str | None = None,
-        around: Around = as_it_is,
-        latency: Latency = AT_ONCE,
-    ) -> None:
+    def __init__(self, folder: Path, subscription: str | None = None, around: Around = as_it_is) -> None:
         self._folder = folder
         self._around = around
-        self._latency = latency
         self.tls = certificates(folder / "tls")
         self.directory = Directory()
         self.subscription = Subscription(
@@ -45,7 +37,7 @@ class AzureCloud:
         )
         self.storage = Storage(self.subscription)
         self.web = Web(self.subscription, self.storage, self._start)
-        manager = arm.application(self.subscription, self.directory, self.web, lambda: self.login, latency)
+        manager = arm.application(self.subscription, self.directory, self.web, lambda: self.login)
         self._arm, self._login = (self.tls.serve(app, around) for app in (manager, self.directory.app))
         self._blobs = self.tls.serve(blob_rest.application(self.storage))  # Only functions and hosts read there.
         self.login = f"https://127.0.0.1:{self._login.port}"
@@ -90,7 +82,6 @@ class AzureCloud:
             check_token=self.directory.check,
             keep_package=self._keep_package,
             around=self._around,
-            latency=self._latency,
         )
 
     def _keep_package(self, site: Site, package: bytes) -> None:
