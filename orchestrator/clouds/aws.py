@@ -130,7 +130,7 @@ class Aws:
 
     def invoke(self, function: ComputeOutputs, package: Package) -> Answer:  # noqa: ARG002 - the stack brought it
         """One signed GET of the function URL; the reason of a failure is fetched from the function's log."""
-        request = AWSRequest("GET", function.url)
+        request = AWSRequest("GET", function.url, headers={"Accept": "application/json"})
         credentials = self._session.get_credentials()  # They are there: ``preflight`` has used them.
         SigV4Auth(credentials, "lambda", self._settings.region).add_auth(request)  # type: ignore[arg-type]
         response = get(function.url, dict(request.headers.items()), timeout=self._settings.timeout)
