@@ -34,6 +34,7 @@ PROJECT = "cloud-hopping"
 _PARALLEL = 32
 _ASK_AGAIN_SECONDS = 0.5
 _UNREADABLE = "failed to load checkpoint"
+_TORN = "unexpected end of JSON input"
 # What the engine says of the stack after each resource has said why.
 _NO_NEWS = frozenset({"update failed", "preview failed"})
 # When a resource fails, the engine ends before the SDK's server has told it so; that server's traceback of the broken
@@ -166,6 +167,9 @@ class Stack:
                         os.kill(holder, signal.SIGKILL)
                 elif command_line or late:  # Without one, it is about to end.
                     raise  # The number is another process's by now, or the lock another machine's of the same name.
+            except StackError as error:
+                if _TORN not in (error.details or "") or not self._command.drop_torn_locks(self._stack_name):
+                    raise
             time.sleep(_ASK_AGAIN_SECONDS)
 
     def _cancel(self) -> None:

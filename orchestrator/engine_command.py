@@ -135,6 +135,19 @@ class Command(automation.PulumiCommand):
             file.unlink(missing_ok=True)
         return True
 
+    def drop_torn_locks(self, stack_name: str) -> bool:
+        """Remove lock files that a CLI which was killed had only begun to write; whether there were any.
+
+        They name no holder, and the CLI takes them for locks that it cannot read.
+        """
+        url, dropped = urlsplit(self._environment["PULUMI_BACKEND_URL"]), False
+        if url.scheme == "file":
+            for lock in Path(unquote(url.path)).glob(f".pulumi/locks/*/*/{stack_name}/*"):
+                if not lock.stat().st_size:
+                    lock.unlink(missing_ok=True)
+                    dropped = True
+        return dropped
+
     def last_words(self) -> str:
         """What the CLI wrote last to standard error, for a failure that no event explains."""
         written = sorted(self._logs.glob("*.err"))

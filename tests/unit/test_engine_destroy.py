@@ -386,6 +386,39 @@ def test_a_holder_whose_command_line_nobody_may_see_is_not_waited_for_for_ever(
     assert cli_of_the_stack.end() == ("", 0)
 
 
+TORN = "error: unexpected end of JSON input"
+
+
+def test_a_lock_that_was_only_begun_is_none(tmp_path: Path, clock: Clock) -> None:
+    locks = tmp_path / "the state" / ".pulumi" / "locks" / "organization" / "cloud-hopping"
+    for name, content in (("r1-compute/1.json.18ec.tmp", ""), ("r1-compute/2.json", "{}"), ("r1-data/3.json.tmp", "")):
+        (locks / name).parent.mkdir(parents=True, exist_ok=True)
+        (locks / name).write_text(content)
+    torn = Stack(
+        "r1",
+        "compute",
+        folder=tmp_path,
+        cli=program(tmp_path, IN_TURN),
+        backend=Backend((tmp_path / "the state").as_uri(), "secret"),
+        pulumi_home=tmp_path / "pulumi-home",
+    )
+    (tmp_path / "answers").write_text(json.dumps([refused(TORN), DONE, *REMOVED]))
+    torn.destroy(no_event)
+    assert heard(tmp_path)
+    assert clock.pauses == [0.5]
+    assert sorted(path.relative_to(locks).as_posix() for path in locks.rglob("*.*")) == [
+        "r1-compute/2.json",
+        "r1-data/3.json.tmp",
+    ]
+
+
+def test_where_no_lock_was_only_begun_it_is_the_failure(tmp_path: Path) -> None:
+    with pytest.raises(StackError) as raised:
+        answering(tmp_path, refused(TORN)).destroy(no_event)
+    assert raised.value.details == TORN
+    assert heard(tmp_path)
+
+
 def test_a_dead_lock_that_does_not_go_is_the_failure(tmp_path: Path, clock: Clock, cli_of_the_stack: Holder) -> None:
     cli_of_the_stack.end()
     locked = locked_by(cli_of_the_stack.pid)
