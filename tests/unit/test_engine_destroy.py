@@ -165,6 +165,13 @@ def test_a_stack_that_cannot_be_settled(tmp_path: Path, clock: Clock) -> None:
     assert clock.pauses == [1.0]
 
 
+def kept_in(backend: str, folder: Path, *answers: Answer) -> Stack:
+    """``answering``, with its state in this backend."""
+    (folder / "answers").write_text(json.dumps(answers))
+    cli, home = program(folder, IN_TURN), folder / "pulumi-home"
+    return Stack("r1", "compute", folder=folder, cli=cli, backend=Backend(backend, "secret"), pulumi_home=home)
+
+
 CUT_OFF = "error: failed to load checkpoint: EOF"
 
 
@@ -174,15 +181,8 @@ def test_a_state_that_was_cut_off_is_forgotten_once_nothing_is_left(tmp_path: Pa
     others = ["r1-compute2.json", "r1-data.json", "r1-data.json.bak"]
     for name in ("r1-compute.json", "r1-compute.json.bak", "r1-compute.json.attrs", *others):
         (state / name).write_bytes(b"")
-    cut_off = Stack(
-        "r1",
-        "compute",
-        folder=tmp_path,
-        cli=program(tmp_path, IN_TURN),
-        backend=Backend((tmp_path / "the state").as_uri(), "secret"),
-        pulumi_home=tmp_path / "pulumi-home",
-    )
-    (tmp_path / "answers").write_text(json.dumps([refused(CUT_OFF), refused(CUT_OFF, "refresh")]))
+    answers = refused(CUT_OFF), refused(CUT_OFF, "refresh")
+    cut_off = kept_in((tmp_path / "the state").as_uri(), tmp_path, *answers)
     with pytest.raises(StackError):
         cut_off.destroy(no_event)
     assert len(list(state.iterdir())) == 6
@@ -193,15 +193,7 @@ def test_a_state_that_was_cut_off_is_forgotten_once_nothing_is_left(tmp_path: Pa
 
 
 def test_a_state_that_was_cut_off_elsewhere_stays(tmp_path: Path, clock: Clock) -> None:
-    elsewhere = Stack(
-        "r1",
-        "compute",
-        folder=tmp_path,
-        cli=program(tmp_path, IN_TURN),
-        backend=Backend("s3://state", "secret"),
-        pulumi_home=tmp_path / "pulumi-home",
-    )
-    (tmp_path / "answers").write_text(json.dumps([refused(CUT_OFF, "refresh")]))
+    elsewhere = kept_in("s3://state", tmp_path, refused(CUT_OFF, "refresh"))
     with pytest.raises(StackError) as raised:
         elsewhere.settle(no_event)
     assert raised.value.details == CUT_OFF
@@ -394,16 +386,7 @@ def test_a_lock_that_was_only_begun_is_none(tmp_path: Path, clock: Clock) -> Non
     for name, content in (("r1-compute/1.json.18ec.tmp", ""), ("r1-compute/2.json", "{}"), ("r1-data/3.json.tmp", "")):
         (locks / name).parent.mkdir(parents=True, exist_ok=True)
         (locks / name).write_text(content)
-    torn = Stack(
-        "r1",
-        "compute",
-        folder=tmp_path,
-        cli=program(tmp_path, IN_TURN),
-        backend=Backend((tmp_path / "the state").as_uri(), "secret"),
-        pulumi_home=tmp_path / "pulumi-home",
-    )
-    (tmp_path / "answers").write_text(json.dumps([refused(TORN), DONE, *REMOVED]))
-    torn.destroy(no_event)
+    kept_in((tmp_path / "the state").as_uri(), tmp_path, refused(TORN), DONE, *REMOVED).destroy(no_event)
     assert heard(tmp_path)
     assert clock.pauses == [0.5]
     assert sorted(path.relative_to(locks).as_posix() for path in locks.rglob("*.*")) == [
