@@ -128,10 +128,10 @@ class Command(automation.PulumiCommand):
 
     def forget(self, stack_name: str, ending: str) -> bool:
         """Remove a stack's files of that ending from the backend; whether that is a folder, where this can be done."""
-        url = urlsplit(self._environment["PULUMI_BACKEND_URL"])
-        if url.scheme != "file":
+        folder = self._backend_folder()
+        if folder is None:
             return False
-        for file in Path(unquote(url.path)).glob(f".pulumi/stacks/*/{stack_name}.json{ending}"):
+        for file in folder.glob(f".pulumi/stacks/*/{stack_name}.json{ending}"):
             file.unlink(missing_ok=True)
         return True
 
@@ -140,13 +140,17 @@ class Command(automation.PulumiCommand):
 
         They name no holder, and the CLI takes them for locks that it cannot read.
         """
-        url, dropped = urlsplit(self._environment["PULUMI_BACKEND_URL"]), False
-        if url.scheme == "file":
-            for lock in Path(unquote(url.path)).glob(f".pulumi/locks/*/*/{stack_name}/*"):
-                if not lock.stat().st_size:
-                    lock.unlink(missing_ok=True)
-                    dropped = True
-        return dropped
+        folder = self._backend_folder()
+        locks = folder.glob(f".pulumi/locks/*/*/{stack_name}/*") if folder else ()
+        torn = [lock for lock in locks if not lock.stat().st_size]
+        for lock in torn:
+            lock.unlink(missing_ok=True)
+        return bool(torn)
+
+    def _backend_folder(self) -> Path | None:
+        """The backend, if it is a folder."""
+        url = urlsplit(self._environment["PULUMI_BACKEND_URL"])
+        return Path(unquote(url.path)) if url.scheme == "file" else None
 
     def last_words(self) -> str:
         """What the CLI wrote last to standard error, for a failure that no event explains."""
