@@ -101,16 +101,16 @@ def packed(pack: Callable[[Layout], Package]) -> Package:
     return pack(aws.LAYOUT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def amazon() -> Iterator[Amazon]:
     amazon = Amazon()
     yield amazon
     amazon.stop()
 
 
-@pytest.fixture(scope="session")
-def functions(amazon: Amazon, session_folder: Path) -> Iterator[FunctionHost]:
-    functions = FunctionHost(amazon, session_folder / "functions")
+@pytest.fixture(scope="module")
+def functions(amazon: Amazon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionHost]:
+    functions = FunctionHost(amazon, tmp_path_factory.mktemp("functions"))
     yield functions
     functions.stop()
 
@@ -136,7 +136,7 @@ def serve_provider() -> Iterator[Callable[[Provider], int]]:
     loop.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def environment(amazon: Amazon, functions: FunctionHost, serve_provider: Callable[[Provider], int]) -> Environment:
     """What a run in this rehearsal's clouds sees."""
     port = serve_provider(aws_provider.provider(amazon, functions))

@@ -49,7 +49,7 @@ MakeBucket = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def names() -> Names:
-    """A run of a year ago; there is one Amazon for all tests, so each has a run of its own."""
+    """A run of a year ago; there is one Amazon for all these tests, so each has a run of its own."""
     return Names(new_run_id(datetime(2025, 1, 1, tzinfo=UTC)))
 
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import boto3
 from botocore.config import Config
 from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -60,6 +61,7 @@ class Amazon:
         """Stop answering; everything in this cloud is gone."""
         self._server.shutdown()
         self._server.server_close()
+        BackendDict.reset()  # Moto keeps one cloud a process.
 
     def client(self, service: Any, region: str) -> Any:
         """A boto3 client of this cloud's own."""
