@@ -2,13 +2,14 @@
 # make test   set everything up and run the tests
 # make contract  the stand-ins and clients against parts that others wrote, which are fetched and built once
 # make drill  faults by the hundred, in rehearsal: nothing is left behind
+# make bench  the run beside its peers, the cold function, and what grows: figures without a verdict, bench.json
 # make live   the analysis in real clouds, for at most a cent a run: make live CLOUD=aws, azure, azure-flex or gcp
 # make check  formatting, lint, types, layers
 # make lock   resolve the dependencies anew
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test contract drill live check lock clean
+.PHONY: run test contract drill bench live check lock clean
 
 run: .venv/run-ready
 	$(BIN)/python -m orchestrator run
@@ -23,6 +24,9 @@ contract: .venv/test-ready
 # A fixed part of all faults, of every sort: docs/drill.md.
 drill: .venv/run-ready
 	$(BIN)/python -m orchestrator drill --sample 264
+
+bench: .venv/test-ready
+	$(BIN)/python -m tests.bench
 
 # -s shows the run as it goes. Without CLOUD nothing runs: each cloud says what it takes.
 live: .venv/test-ready

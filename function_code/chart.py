@@ -3,18 +3,16 @@
 The stack sets CHART_TITLE and CHART_SOURCE.
 """
 
+import cold_start  # noqa: F401, I001 - before the libraries
+
 import base64
 import html
 import io
 import json
-import os
-import tempfile
-
-# Matplotlib keeps a cache of fonts, and reads this once: a function may write to its temporary folder only.
-os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "matplotlib"))  # noqa: PTH118
 
 import analysis
 from analysis import Analysis
+from environment import setting
 from matplotlib.figure import Figure
 
 PAGE = """<!doctype html>
@@ -35,18 +33,6 @@ def respond(csv: bytes, *, accept: str) -> tuple[str, str]:
     """Analyse the extract: the content type and body for a client whose Accept header is ``accept``."""
     title = setting("CHART_TITLE")
     return answer(analysis.analyse(csv, title=title, source=setting("CHART_SOURCE")), title=title, accept=accept)
-
-
-def setting(name: str) -> str:
-    """The environment variable, which the compute stack sets.
-
-    Raises:
-        RuntimeError: it did not.
-    """
-    try:
-        return os.environ[name]
-    except KeyError:
-        raise RuntimeError(f"the environment variable {name} is not set; the compute stack has to set it") from None
 
 
 def answer(analysed: Analysis, *, title: str, accept: str) -> tuple[str, str]:

@@ -5,6 +5,8 @@ sets what ``chart.py`` asks for, and lets the service's account read those objec
 https://cloud.google.com/run/docs/write-functions
 """
 
+import cold_start  # isort: split
+
 import base64
 import traceback
 from http import HTTPStatus
@@ -23,10 +25,12 @@ _TRY_AGAIN_SECONDS = "1"
 def hail(request: Request) -> Response:
     """Answer one request. What went wrong is in the answer: only who may call the service gets it."""
     try:
-        import chart  # noqa: PLC0415 - a user's own analysis may fail when it is imported: that is told as well
+        bucket, objects = request.args["bucket"], request.args.getlist("object")
+        csv = cold_start.Download(lambda: _fetch(bucket, objects))
+        with cold_start.importing():
+            import chart  # noqa: PLC0415 - a user's own analysis may fail when it is imported: that is told as well
 
-        csv = _fetch(request.args["bucket"], request.args.getlist("object"))
-        content_type, body = chart.respond(csv, accept=request.headers.get("accept", ""))
+        content_type, body = chart.respond(csv.content(), accept=request.headers.get("accept", ""))
     except Forbidden as error:
         # A permission given a moment ago takes seconds, at worst minutes, to be known:
         # https://cloud.google.com/iam/docs/access-change-propagation

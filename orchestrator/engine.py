@@ -10,12 +10,12 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pulumi import automation
 from pulumi.automation import errors as automation_errors
@@ -23,6 +23,7 @@ from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from orchestrator import deadlines, transient
+from orchestrator.critical_path import Resource
 from orchestrator.engine_command import Backend, Command, environment
 from orchestrator.errors import OrchestratorError, without_secrets
 from orchestrator.home import Home
@@ -126,6 +127,14 @@ class Stack:
             if _UNREADABLE not in (error.details or "") or not self._command.forget(self._stack_name, "*"):
                 raise
 
+    def resources(self) -> list[Resource] | None:
+        """The stack's resources, as the engine keeps them between ``up`` and ``destroy``.
+
+        None where that takes the CLI, for which nobody should have to wait.
+        """
+        deployment = self._command.deployment(self._stack_name)
+        return None if deployment is None else [_resource(state) for state in deployment.get("resources") or ()]
+
     def beside(self) -> list[str]:
         """The names of all stacks in the same backend."""
         with self._translated("The stacks in the backend cannot be listed", []):
@@ -180,19 +189,22 @@ class Stack:
         failures: list[str] = []
         with self._translated(f"The {self.name} stack was not destroyed", failures):
             stack = self._open(_no_program, select=True)
+            # A destroy "succeeds" with creates pending, and removing the stack would then forget them. (A stack that
+            # still has resources the CLI itself does not remove.) Where the state can be read beforehand, one command
+            # does it all: each is a process, and the end of a run waits for them.
+            stack.removes = self._command.is_settled(self._stack_name)
             stack.destroy(
                 parallel=_PARALLEL,
                 on_event=self._translate(on_event, failures),
                 continue_on_error=True,
                 color="never",
             )
-            # A destroy "succeeds" with creates pending, and removing the stack would then forget them. (A stack that
-            # still has resources the CLI itself does not remove.)
-            pending = (stack.export_stack().deployment or {}).get("pending_operations") or []
-            if pending:
-                failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
-                raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
-            stack.workspace.remove_stack(stack.name)
+            if not stack.removes:
+                pending = (stack.export_stack().deployment or {}).get("pending_operations") or []
+                if pending:
+                    failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
+                    raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
+                stack.workspace.remove_stack(stack.name)
             self._command.forget(self._stack_name, ".bak*")  # The CLI keeps a copy of the last state but one.
 
     def _settle(self, on_event: Callable[[StackEvent], None]) -> None:
@@ -222,7 +234,7 @@ class Stack:
         except automation_errors.CommandError as error:
             raise self._error(brief, failures) from error
 
-    def _open(self, program: Callable[[], None], *, select: bool = False) -> automation.Stack:
+    def _open(self, program: Callable[[], None], *, select: bool = False) -> "_Stack":
         mode = StackInitMode.SELECT if select else StackInitMode.CREATE
         return _Stack(self._stack_name, self._workspace(program), mode)
 
@@ -295,6 +307,33 @@ def _stack_event(event: EngineEvent, stack: str) -> StackEvent | None:
     return None
 
 
+def _resource(state: Mapping[str, Any]) -> Resource:
+    """A resource of the state: https://pkg.go.dev/github.com/pulumi/pulumi/sdk/v3/go/common/apitype#ResourceV3."""
+    of_inputs = (urn for urns in (state.get("propertyDependencies") or {}).values() for urn in urns or ())
+    # A provider is named by URN and id.
+    around = (state.get("parent"), (state.get("provider") or "").rpartition("::")[0], state.get("deletedWith"))
+    return Resource(
+        urn=state["urn"],
+        type=state["type"],
+        name=_name(state["urn"]),
+        needs=frozenset(filter(None, (*(state.get("dependencies") or ()), *of_inputs, *around))),
+        values=frozenset(_texts(state.get("inputs"))),
+        goes_with=bool(state.get("deletedWith")),
+    )
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value of the state; the keys of its mappings are none of its texts."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
 def _name(urn: str) -> str:
     """The resource's name in the program, ``bucket`` of ``urn:pulumi:...::aws:s3/bucket:Bucket::bucket``."""
     kind, _, name = urn.rpartition("::")
@@ -311,8 +350,11 @@ class _Workspace(automation.LocalWorkspace):
 class _Stack(automation.Stack):
     """The SDK's stack, without what it asks after each operation: nobody reads it, and each question is a CLI process.
 
-    A program hands its outputs over while it runs; what was done comes in the events.
+    A program hands its outputs over while it runs; what was done comes in the events. ``removes``: a destroy removes
+    the stack in the same command, which the SDK does in another one, for the sake of a summary.
     """
+
+    removes = False
 
     def outputs(self) -> automation.OutputMap:
         """None."""
@@ -321,3 +363,6 @@ class _Stack(automation.Stack):
     def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002 - the SDK's
         """An empty summary; ``up`` and ``destroy`` want one."""
         return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
+
+    def _run_pulumi_cmd_sync(self, args: list[str], *streams: automation.OnOutput | None) -> automation.CommandResult:
+        return super()._run_pulumi_cmd_sync([*args, *(["--remove"] if self.removes else [])], *streams)

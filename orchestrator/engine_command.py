@@ -5,6 +5,7 @@ Python then breaks the CLI with creates in flight, and resources are lost
 (https://github.com/pulumi/pulumi/issues/9103). Ours has files to write to and a session of its own.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pulumi import automation
@@ -126,14 +128,29 @@ class Command(automation.PulumiCommand):
             if self._up is not None:
                 self._stop(self._up)
 
+    def is_settled(self, stack_name: str) -> bool:
+        """Whether the state has no operation whose outcome is unknown; False where it cannot be read."""
+        deployment = self.deployment(stack_name)
+        return deployment is not None and not deployment.get("pending_operations")
+
+    def deployment(self, stack_name: str) -> dict[str, Any] | None:
+        """What the state holds, as ``pulumi stack export`` shows it; None where it cannot be read without the CLI."""
+        for state in self._files(stack_name, "") or ():
+            with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+                return dict(json.loads(state.read_bytes())["checkpoint"].get("latest", {}))
+        return None
+
     def forget(self, stack_name: str, ending: str) -> bool:
         """Remove a stack's files of that ending from the backend; whether that is a folder, where this can be done."""
-        folder = self._backend_folder()
-        if folder is None:
-            return False
-        for file in folder.glob(f".pulumi/stacks/*/{stack_name}.json{ending}"):
+        files = self._files(stack_name, ending)
+        for file in files or ():
             file.unlink(missing_ok=True)
-        return True
+        return files is not None
+
+    def _files(self, stack_name: str, ending: str) -> list[Path] | None:
+        """A stack's files in a backend that is a folder; None in another."""
+        folder = self._backend_folder()
+        return list(folder.glob(f".pulumi/stacks/*/{stack_name}.json{ending}")) if folder else None
 
     def drop_torn_locks(self, stack_name: str) -> bool:
         """Remove lock files that a CLI which was killed had only begun to write; whether there were any.

@@ -1,68 +1,17 @@
-"""The function's libraries: locked wheels, unpacked by uv for where they will run, without what never runs."""
+"""The function's libraries: locked wheels, unpacked by uv for where they will run."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import uv
 
 from orchestrator.errors import OrchestratorError
 
 NO_SPACE: Final = "free 500 MB or more on this disk, then run again."
-
-UV_LEFTOVERS: Final = (
-    ".lock",  # uv's lock on the folder.
-    "bin",  # Scripts that start this machine's Python.
-    "*.dist-info/RECORD",  # Has the hashes of those scripts.
-)
-
-REVIEWED: Final = (
-    "PIL",
-    "contourpy",
-    "dateutil",
-    "fontTools",
-    "kiwisolver",
-    "matplotlib",
-    "mpl_toolkits",
-    "numpy",
-    "pandas",
-)
-"""The packages that lose their `NOT_RUN` files. A library that requirements.in gains keeps all of its own:
-astropy imports its tests, scikit-image reads its stubs."""
-
-NOT_RUN: Final = (
-    "tests",  # 18 of pandas' 48 MB.
-    "*.pyi",  # Stubs, for type checkers.
-    "*.h",  # For compiling against the package: headers ...
-    "*.a",  # ... static libraries,
-    "*.c",  # ... sources,
-    "*.pxd",  # ... and Cython's.
-    "*.pyx",
-)
-
-SAFE_TRIM: Final = (
-    *(f"{package}/**/{what}" for package in REVIEWED for what in NOT_RUN),
-    "matplotlib/mpl-data/sample_data",  # The gallery's examples.
-    "matplotlib/testing",  # Image comparison for test suites. numpy.testing stays: pandas.testing imports it.
-    "matplotlib/sphinxext",  # For building documentation.
-    "numpy/_core/_*_tests.*.so",  # Extensions that only numpy's tests load ...
-    "numpy/_core/_simd.*.so",  # ... as is this one.
-    "share/man",  # Manual pages.
-    "*.dist-info/INSTALLER",  # An installer's notes. METADATA, entry points and licences stay.
-    "*.dist-info/REQUESTED",
-    "*.dist-info/WHEEL",
-    "*.dist-info/sboms",
-)
-"""Globs in the folder of packages: what no analysis needs. Every module that is left still imports.
-
-numpy.f2py (1.4 MB) stays: without it ``from numpy import *`` fails, and pylab does that.
-"""
-
-Trim = Literal["safe", "none"]
 
 
 def find_uv() -> str:
@@ -75,16 +24,6 @@ def find_uv() -> str:
             details=str(error),
             resolution="install this project's dependencies again.",
         ) from error
-
-
-def remove(packages: Path, patterns: Sequence[str]) -> None:
-    """Remove the files and folders under ``packages`` that match one of the globs."""
-    for pattern in patterns:
-        for path in list(packages.glob(pattern)):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)  # It went with a folder that matched, too.
 
 
 def install_command(uv_bin: str, requirements: Path, python: str, platform: str | None, into: Path) -> list[str]:

@@ -2,7 +2,8 @@
 
 They are zips, cached by content under the home: the name of a cached file carries the hash of what went in
 and the sha256 of what came out, so a file that does not match its name is built again. The same input
-gives the same bytes (files sorted, dates and permissions fixed). One build runs at a time; a killed one
+gives the same bytes (files sorted, dates and permissions fixed). What the clouds would compile at each cold
+start is compiled here (`bytecode`). One build runs at a time; a killed one
 leaves a ``.building-`` folder, which the next removes.
 """
 
@@ -23,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from orchestrator import libraries
+from orchestrator import bytecode, libraries, trimming
 from orchestrator.errors import OrchestratorError, UsageError
 
 FUNCTION_CODE: Final = Path(__file__).parent.parent / "function_code"
@@ -33,7 +34,7 @@ MB: Final = 1024 * 1024
 
 _KEPT = 5
 
-ARCHIVE_FORMAT: Final = 2
+ARCHIVE_FORMAT: Final = 3
 """Raise it when this module zips or installs the same input differently, so that older archives are not used."""
 
 
@@ -93,8 +94,13 @@ class Package:
     function: Archive
     layer: Archive | None
 
+    @property
+    def zipped_bytes(self) -> int:
+        """What is uploaded."""
+        return self.function.zipped_bytes + (self.layer.zipped_bytes if self.layer else 0)
 
-def build(target: Target, *, trim: libraries.Trim, cache: Path, progress: Callable[[str], None]) -> Package:
+
+def build(target: Target, *, trim: trimming.Trim, cache: Path, progress: Callable[[str], None]) -> Package:
     """Build what the target's layout asks for, or take it from ``cache``.
 
     The function's modules stand at the root of its archive. ``progress`` gets short lines, from this thread.
@@ -104,14 +110,16 @@ def build(target: Target, *, trim: libraries.Trim, cache: Path, progress: Callab
         OrchestratorError: the libraries could not be fetched, or the disk is full.
     """
     cache = cache.absolute()  # uv runs in another folder.
+    compiler = bytecode.find_python(target.python, progress)
     modules, imported = _modules(FUNCTION_CODE, target), _libraries(target, trim, progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache, progress):
             if target.layout.layer:
-                package = Package(_archive("function", [modules], cache), _archive("layer", [imported], cache))
+                function = _archive("function", [modules], compiler, cache)
+                package = Package(function, _archive("layer", [imported], compiler, cache))
             else:
-                package = Package(_archive("function", [modules, imported], cache), None)
+                package = Package(_archive("function", [modules, imported], compiler, cache), None)
     except OSError as error:
         raise OrchestratorError(
             "The function's package could not be written.",
@@ -183,32 +191,39 @@ def _compile(name: str, content: bytes) -> None:
         ) from error
 
 
-def _libraries(target: Target, trim: libraries.Trim, progress: Callable[[str], None]) -> _Part:
+def _libraries(target: Target, trim: trimming.Trim, progress: Callable[[str], None]) -> _Part:
     requirements, folder = FUNCTION_CODE / target.layout.requirements, target.layout.libraries
-    left_out = libraries.UV_LEFTOVERS + libraries.SAFE_TRIM if trim == "safe" else libraries.UV_LEFTOVERS
 
     def install(tree: Path) -> None:
         uv_bin, into = libraries.find_uv(), tree / folder
         progress(f"package: fetching the libraries for {target}")
         command = libraries.install_command(uv_bin, requirements, target.python, target.platform, into)
         libraries.run_uv(command, str(target), cwd=tree)
-        libraries.remove(into, left_out)
-        progress("package: zipping the libraries")
+        trimming.trim(into, trim)
+        progress("package: compiling and zipping the libraries")
 
     made_of = {
         "requirements": requirements.read_text(encoding="utf-8"),
         "folder": folder,
         "python": target.python,
         "platform": target.platform or sysconfig.get_platform(),
-        "left out": " ".join(left_out),
+        "left out": trimming.described(trim),
         "uv": version("uv"),
     }
     return _Part(made_of, install)
 
 
-def _archive(name: str, parts: Sequence[_Part], cache: Path) -> Archive:
-    """The zip cached for these parts, or else of a folder that they fill, moved into place in one step."""
-    text = json.dumps({"format": ARCHIVE_FORMAT, "parts": [dict(part.made_of) for part in parts]}, sort_keys=True)
+def _archive(name: str, parts: Sequence[_Part], compiler: bytecode.Python | None, cache: Path) -> Archive:
+    """The zip cached for these parts, or else of a folder that they fill, moved into place in one step.
+
+    Its modules have the bytecode of ``compiler``, or none.
+    """
+    made_of = {
+        "format": ARCHIVE_FORMAT,
+        "bytecode": compiler and compiler.version,
+        "parts": [dict(part.made_of) for part in parts],
+    }
+    text = json.dumps(made_of, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     for path in cache.glob(f"{name}-{key}-*.zip"):
         if path.stem == f"{name}-{key}-{_sha256(path)}":
@@ -220,6 +235,8 @@ def _archive(name: str, parts: Sequence[_Part], cache: Path) -> Archive:
         tree.mkdir()
         for part in parts:
             part.fill(tree)
+        if compiler is not None:
+            bytecode.compile_tree(compiler, tree)
         zipped = Path(building, "archive.zip")
         zip_folder(tree, zipped)
         kept = zipped.replace(cache / f"{name}-{key}-{_sha256(zipped)}.zip")
@@ -276,6 +293,6 @@ def refuse_over_limit(package: Package, layout: Layout) -> None:
         f"The function and its libraries unzip to {unzipped / MB:.1f} MB; "
         f"{layout.service} takes {layout.most_bytes / MB:.1f} MB.",
         details=f"The largest folders:\n{largest}",
-        resolution="set package.trim to safe, or take what the analysis can do without out of "
+        resolution="set package.trim to full, or take what the analysis can do without out of "
         "function_code/requirements.in and run `make lock`.",
     )

@@ -14,6 +14,7 @@ from orchestrator.clouds import Answer, Remaining
 from orchestrator.console import Console
 from orchestrator.engine import StackEvent
 from orchestrator.errors import InterruptedRunError, OrchestratorError, OverCeilingError, ResourcesRemainError
+from orchestrator.path_record import PathRecord
 from orchestrator.phases import Phases
 from orchestrator.query import Query
 from orchestrator.report import Resources, Result
@@ -39,9 +40,11 @@ class Record:
         self.bytes_processed: int | None = None
         self.bytes_billed: int | None = None
         self.cost_usd: float | None = None
+        self.package_bytes: int | None = None
         self.extract_sha256: str | None = None
         self.answer: Answer | None = None
         self.remaining: list[Remaining] = []
+        self.path = PathRecord()
         self._settings = settings
         self._query = query
         self._console = console
@@ -84,7 +87,9 @@ class Record:
             extract_sha256=self.extract_sha256,
             chart_sha256=sha256(answer.chart).hexdigest() if answer else None,
             cost_usd=self.cost_usd,
+            package_bytes=self.package_bytes,
             phases=list(self.phases),
+            critical_path=None if error else self.path.critical_path(self.phases),
             resources=Resources(created=self._created, destroyed=self._destroyed),
             remaining=self.remaining,
             error=str(error) if error else None,
@@ -102,6 +107,7 @@ class Record:
     def _write_events(self) -> None:
         path = self.directory / "events.jsonl"
         while event := self._events.get():
+            self.path.event(event)
             self._created += event.kind == "created"
             self._destroyed += event.kind == "deleted"
             if event.kind in {"creating", "created"}:

@@ -8,7 +8,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +25,8 @@ from orchestrator.text_file import replace_text
 # pairs.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST_BARS = 40
+_HOME_UPLOAD_BITS = 20_000_000
+"""A second, as a home connection has them."""
 
 
 def visible(text: str) -> str:
@@ -62,6 +64,26 @@ class Resources(_Model):
     destroyed: int
 
 
+class PathStep(_Model):
+    """A step of the critical path: how many ``seconds`` the clouds take for it, and when it was and how long it took.
+
+    None where it was not seen.
+    """
+
+    name: Text
+    seconds: float
+    started: Utc | None
+    took: float | None
+
+
+class CriticalPath(_Model):
+    """The longest way through what had to happen one after the other: its ``seconds``, the run's ``ratio`` to it."""
+
+    seconds: float
+    ratio: float
+    steps: list[PathStep]
+
+
 class Result(_Model):
     """How a run ended. None where the run did not get far enough to know."""
 
@@ -82,11 +104,21 @@ class Result(_Model):
     extract_sha256: str | None
     chart_sha256: str | None
     cost_usd: float | None  # An estimate at list prices.
+    package_bytes: int | None  # As it is uploaded: zipped.
     phases: list[Phase]
+    critical_path: CriticalPath | None  # Where it is known how long the clouds take, of a run that is done.
     resources: Resources
     remaining: list[Left]
     error: Text | None  # The whole message, as it was shown.
     versions: dict[str, Text]  # By the names of the packages and programs.
+
+
+@dataclass(frozen=True)
+class PathRow:
+    """A step of the critical path, and how many seconds passed between the one before (or the run's start) and it."""
+
+    step: PathStep
+    waited: float | None
 
 
 @dataclass(frozen=True)
@@ -143,7 +175,8 @@ def html(result: Result, chart_png: bytes | None) -> str:
         chart=base64.b64encode(chart_png).decode("ascii") if chart_png is not None else None,
         headline=headline(result),
         timeline=timeline(result.phases),
-        seconds=_seconds(result.phases),
+        path=path_rows(result),
+        seconds=seconds(result.phases),
         leftover=leftover(result),
         removal=removal_command(result),
     )
@@ -218,8 +251,12 @@ def headline(result: Result) -> list[tuple[str, str]]:
         found.append(("Billed", size(result.bytes_billed)))
     if result.cost_usd is not None:
         found.append(("Estimated cost", dollars(result.cost_usd)))
+    if result.package_bytes is not None:
+        found.append(("Package", upload(result.package_bytes)))
     if result.phases:
-        found.append(("Took", f"{_seconds(result.phases):.1f} s"))
+        found.append(("Took", f"{seconds(result.phases):.1f} s"))
+    if path := result.critical_path:
+        found.append(("Critical path", f"{path.seconds:.1f} s; the run took {path.ratio:.2f} times that"))
     return found
 
 
@@ -231,6 +268,12 @@ def size(count: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def upload(count: int) -> str:
+    """A package of so many bytes, and how long it takes to upload: it is on the critical path of a home connection."""
+    takes = count * 8 / _HOME_UPLOAD_BITS
+    return f"{size(count)}, {takes:.1f} s to upload at {_HOME_UPLOAD_BITS // 1_000_000} Mbit/s"
 
 
 def dollars(amount: float) -> str:
@@ -258,7 +301,7 @@ def removal_command(result: Result) -> str | None:
 
 def timeline(phases: Sequence[Phase]) -> list[Bar]:
     """The phases to scale, those that never started with an empty bar at 0."""
-    whole, first = _seconds(phases) or 1.0, _first(phases)
+    whole, first = seconds(phases) or 1.0, _first(phases)
     return [
         Bar(
             phase,
@@ -269,7 +312,18 @@ def timeline(phases: Sequence[Phase]) -> list[Bar]:
     ]
 
 
-def _seconds(phases: Sequence[Phase]) -> float:
+def path_rows(result: Result) -> list[PathRow]:
+    """The critical path's steps in order; none where it is not known."""
+    rows, free = [], _first(result.phases)
+    for step in result.critical_path.steps if result.critical_path else ():
+        waited = None if step.started is None else (step.started - free).total_seconds()
+        rows.append(PathRow(step, waited))
+        if step.started is not None:
+            free = step.started + timedelta(seconds=step.took or 0)
+    return rows
+
+
+def seconds(phases: Sequence[Phase]) -> float:
     """Seconds from the first start to the last end."""
     first = _first(phases)
     return max(((p.started - first).total_seconds() + p.seconds for p in phases if p.started), default=0.0)

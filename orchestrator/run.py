@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from orchestrator import cost, package, proof, pulumi_cli, surroundings
 from orchestrator.background import fail, spawn, unless_stopped
 from orchestrator.clouds import Answer, ComputeCloud, Environment
-from orchestrator.clouds.by_name import compute_cloud, data_cloud
+from orchestrator.clouds.by_name import compute_cloud, data_cloud, load_programs
 from orchestrator.clouds.gcp import GoogleData
 from orchestrator.engine import Stack, stack_of
 from orchestrator.engine_command import Backend
@@ -73,6 +73,7 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
         journal = entered.enter_context(
             begin(home.run_folder(names.run_id), settings=settings.model_dump(mode="json"), backend_url=backend.url)
         )
+        spawn(lambda: load_programs(settings))
         with phase("Pulumi CLI") as detail:
             cli = pulumi_cli.find(home, detail, stop)
             record.cli_version = str(cli.version)
@@ -80,18 +81,22 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
             environment = entered.enter_context(surroundings.of_a_new_run(settings, home, names.run_id))
             entered.enter_context(environment.in_force())
             record.found_data(environment.data_source)
+            record.path.times = environment.times
         data = data_cloud(settings, names)
         compute = compute_cloud(settings, names, source=environment.data_source)
+        record.path.reads_in_place = compute.reads_in_place
         packing = spawn(lambda: _pack(settings, home, record, environment, compute))
         with phase("preflight"):
+            compute_asked = spawn(compute.preflight)
             unless_stopped(stop, data.preflight)
-            unless_stopped(stop, compute.preflight)
+            unless_stopped(stop, compute_asked.result)
         with phase("dry run"):
             dry = unless_stopped(stop, lambda: data.dry_run(query))
             query_usd, compute_usd = cost.query_usd(dry.bytes_processed, dry.tables), compute.most_usd()
             cost.refuse_over(settings.budget.max_cost_usd, query=query_usd, compute=compute_usd)
             record.bytes_processed, record.cost_usd = dry.bytes_processed, query_usd + compute_usd
         packed = packing.result()
+        record.package_bytes = packed.zipped_bytes
         stop.check()  # From here on things are made, and undone.
         teardown = Teardown()
         this = _Run(settings, query, home, record, stop, teardown, journal, cli, backend, data, compute, packed)
@@ -147,6 +152,7 @@ def _data_side(this: _Run, live: LiveData) -> None:
     record, stop, data = this.record, this.stop, this.data
     try:
         outputs = _up(this, "data", data.program(live.made), live.made)
+        record.path.handed("data stack", outputs)
         with record.phases.phase("query"):
             outcome = data.query(
                 this.query,
@@ -162,7 +168,9 @@ def _data_side(this: _Run, live: LiveData) -> None:
             path = record.directory / "extract.csv"
             file = data.download(outputs.bucket, to=path, expected_rows=outcome.rows, cancelled=stop.requested)
             record.extract_sha256 = file.sha256
-        live.extract.set_result(ExtractFile(path.absolute(), file.sha256, outcome.rows, objects))
+        extract = ExtractFile(path.absolute(), file.sha256, outcome.rows, objects)
+        record.path.handed("download", extract)
+        live.extract.set_result(extract)
     except BaseException as error:
         fail(live.made, error)
         fail(live.extract, error)
@@ -177,6 +185,7 @@ def _compute_side(this: _Run, live: LiveData) -> Answer:
     record, stop, compute = this.record, this.stop, this.compute
     made: Future[ComputeOutputs] = Future()
     outputs = _up(this, "compute", compute.program(this.packed, live, made), made)
+    record.path.handed("compute stack", outputs)
     with record.phases.phase("function"):
         answer = unless_stopped(stop, lambda: compute.invoke(outputs, this.packed))
         rows = live.extract.result().rows
@@ -208,6 +217,7 @@ def _down(this: _Run, stack: Stack, up: "Future[None]") -> None:
     """Destroy a stack, once the engine has let go of it."""
     with this.record.phases.phase(f"destroy {stack.name} stack"):
         wait([up])
+        this.record.path.stack(stack.name, stack.resources)
         stack.destroy(this.record.event)
         this.journal.stack(stack.name, "destroyed")
 

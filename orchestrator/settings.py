@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 from orchestrator.settings_compute import AwsCompute, AzureCompute, ComputeSettings, GcpCompute
 from orchestrator.settings_mistakes import Expected, Mistake, Source, explain, shown, usage_error
 from orchestrator.settings_sources import Layers, merge
-from orchestrator.settings_values import GIB, MIB, TIB, Bytes, FilePath, FolderPath, Parameter, Section, Text
+from orchestrator.settings_values import GIB, MIB, TIB, Bytes, FilePath, FolderPath, Latency, Parameter, Section, Text
 from orchestrator.text_file import KIB, read_text
 from orchestrator.yaml_source import Key
 
@@ -106,12 +106,13 @@ class PackageSettings(Section):
     """How the function's archive is made."""
 
     trim: Annotated[
-        Literal["safe", "none"],
+        Literal["full", "safe", "none"],
         Field(
-            description="What is left out of the wheels. safe by default: tests, headers and sample data, which no "
-            "function needs and which would bring it near Lambda's 250 MB; none leaves everything in."
+            description="What is left out of the wheels. full by default: all that the shipped analysis does not need "
+            "(orchestrator/trimming.py), which halves the upload. An analysis of your own may need more: safe leaves "
+            "out tests, headers and sample data alone; none leaves everything in, and comes near Lambda's 250 MB."
         ),
-    ] = "safe"
+    ] = "full"
 
 
 class BudgetSettings(Section):
@@ -130,7 +131,7 @@ class BudgetSettings(Section):
 
 
 class RehearsalSettings(Section):
-    """What the stand-in clouds hold, and where they are."""
+    """What the stand-in clouds hold, where they are, and how long they take."""
 
     tables: Annotated[
         Text | None,
@@ -148,6 +149,23 @@ class RehearsalSettings(Section):
             "always relative to the working directory. None by default: each run starts its own, and ends them."
         ),
     ] = None
+    latency: Annotated[
+        Latency,
+        Expected('"none", "typical" or a factor on what is typical, above 0, such as 0.1'),
+        Field(
+            examples=["none", "typical", 0.1],
+            description="How long creates, deletes, jobs and the function take: no time, as long as in real clouds "
+            "(orchestrator/rehearsal/latency.toml), or a part or a multiple of that. none by default: a rehearsal is "
+            "to be quick. Clouds that stand already (rehearsal.clouds) have the pace that they were started with: a "
+            "run takes them as they are, and a run that names another pace is refused.",
+        ),
+    ] = "none"
+
+    @property
+    def latency_factor(self) -> float | None:
+        """The factor on what is typical; None where nothing takes any time."""
+        factors = {"none": None, "typical": 1.0}
+        return factors[self.latency] if isinstance(self.latency, str) else self.latency
 
 
 class Settings(Section):
@@ -265,8 +283,8 @@ def _impossible_pairs(layers: Layers) -> Iterator[Mistake]:
 def _only_in_rehearsal(layers: Layers) -> Iterator[tuple[Key, str]]:
     if layers.tree.get("mode") != "live":
         return
-    for name in ("tables", "clouds"):
-        if _given(layers, "rehearsal", name) is not None:
+    for name in ("tables", "clouds", "latency"):
+        if _given(layers, "rehearsal", name) not in (None, "none"):
             yield ("rehearsal", name), 'only a rehearsal reads it, and mode is "live"'
     if _given(layers, "data", "project") == REHEARSAL_PROJECT:
         yield ("data", "project"), "it is the stand-ins' project; live needs yours"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from fractions import Fraction
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -99,6 +99,15 @@ def _parameter(value: object) -> Scalar:
     raise ValueError
 
 
+def _latency(value: object) -> str | float:
+    """``none``, ``typical``, or a factor on what is typical."""
+    if value in ("none", "typical"):
+        return str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf:
+        return float(value)
+    raise ValueError
+
+
 def _python_version(value: object) -> object:
     """YAML reads 3.13 without quotes as a number; of the versions there are, none can be mistaken for another."""
     return str(value) if isinstance(value, float) else value
@@ -143,6 +152,11 @@ FilePath = Annotated[Path, BeforeValidator(_path, json_schema_input_type=Text)]
 # What a later command, in another working directory, must find.
 FolderPath = Annotated[Path, BeforeValidator(lambda value: _path(value).absolute(), json_schema_input_type=Text)]
 Parameter = Annotated[Scalar, PlainValidator(_parameter), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+Latency = Annotated[
+    Literal["none", "typical"] | float,
+    PlainValidator(_latency),
+    WithJsonSchema({"anyOf": [{"enum": ["none", "typical"]}, {"type": "number", "exclusiveMinimum": 0}]}),
+]
 LambdaRegion = Annotated[Text, Field(pattern=AWS_REGION), AfterValidator(_lambda_region)]
 AzureRegion = Annotated[Text, Field(pattern=AZURE_REGION)]
 GoogleRegion = Annotated[Text, Field(pattern=GOOGLE_REGION)]

@@ -98,7 +98,7 @@ def program(inputs: AwsComputeInputs, outputs: Future[ComputeOutputs]) -> None:
 
     # The last two are only waited for: without them the function answers, but with an error.
     ready = pulumi.Output.all(function.name, url.function_url, permissions.id, data.id)
-    ready.apply(lambda made: outputs.set_result(ComputeOutputs(function=made[0], url=made[1])))
+    live.hand_over(ready.apply(lambda made: ComputeOutputs(function=made[0], url=made[1])), outputs)
     pulumi.export("function", function.name)
     pulumi.export("url", url.function_url)
 

@@ -52,7 +52,7 @@ def program(inputs: AzureComputeInputs, outputs: Future[ComputeOutputs]) -> None
     app = make(inputs, group, files, options)
     # The blob is only waited for: without it the function answers, but with an error.
     ready = pulumi.Output.all(app.name, app.default_host_name, data.id)
-    ready.apply(lambda made: outputs.set_result(ComputeOutputs(function=made[0], url=f"https://{made[1]}/{ROUTE}")))
+    live.hand_over(ready.apply(lambda made: ComputeOutputs(made[0], url=f"https://{made[1]}/{ROUTE}")), outputs)
     pulumi.export("function", app.name)
     pulumi.export("url", pulumi.Output.concat("https://", app.default_host_name, "/", ROUTE))
 

@@ -61,8 +61,8 @@ def program(inputs: GcpComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     extract = live.output(inputs.data.extract)
     # The permission is only waited for: without it the function answers, but with an error.
     ready = pulumi.Output.all(service.name, service.uri, data_bucket, extract, permission.id)
-    ready.apply(
-        lambda made: outputs.set_result(ComputeOutputs(function=made[0], url=f"{made[1]}/?{_where(made[2], made[3])}"))
+    live.hand_over(
+        ready.apply(lambda made: ComputeOutputs(made[0], url=f"{made[1]}/?{_where(made[2], made[3])}")), outputs
     )
     pulumi.export("function", service.name)
     pulumi.export("url", service.uri)

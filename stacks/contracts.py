@@ -1,7 +1,7 @@
 """What goes in and out of each stack: typed, frozen, plain values and futures. No Pulumi type crosses."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,10 +22,14 @@ class DataInputs:
 
 @dataclass(frozen=True)
 class DataOutputs:
-    """Where the query's result goes: a BigQuery dataset id and a Cloud Storage bucket name."""
+    """Where the query's result goes: a BigQuery dataset id and a Cloud Storage bucket name.
+
+    ``needs`` are the URNs of the resources that had to be there first.
+    """
 
     dataset: str
     bucket: str
+    needs: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,11 @@ class GcpComputeInputs:
 
 @dataclass(frozen=True)
 class ComputeOutputs:
-    """The function, ready to be invoked: its URL is useless without a signature, a key or a token."""
+    """The function, ready to be invoked: its URL is useless without a signature, a key or a token.
+
+    ``needs`` are the URNs of the resources that had to be there first.
+    """
 
     function: str
     url: str
+    needs: frozenset[str] = field(default=frozenset(), compare=False)

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 import pulumi
 import pulumi_gcp as gcp
 
+from stacks import live
 from stacks.contracts import DataInputs, DataOutputs
 from stacks.gcp_bucket import private_bucket
 
@@ -30,6 +31,7 @@ def program(inputs: DataInputs, outputs: Future[DataOutputs]) -> None:
         opts=options,
     )
     bucket = private_bucket("extract", name=f"{inputs.names.prefix}-extract", location=inputs.location, opts=options)
-    pulumi.Output.all(dataset.dataset_id, bucket.name).apply(lambda made: outputs.set_result(DataOutputs(*made)))
+    made = pulumi.Output.all(dataset.dataset_id, bucket.name)
+    live.hand_over(made.apply(lambda made: DataOutputs(*made)), outputs)
     pulumi.export("dataset", dataset.dataset_id)
     pulumi.export("bucket", bucket.name)

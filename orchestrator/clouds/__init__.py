@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from orchestrator.critical_path import Times
 from orchestrator.package import Package, Target
 from stacks.contracts import ComputeOutputs, LiveData
 
@@ -29,12 +30,14 @@ class Environment:
 
     ``functions_run_here`` says that functions run on this machine, not on the cloud's own.
     ``leave_standing`` asks a rehearsal not to take its clouds down, because something remains in them.
+    ``times`` are how long these clouds take, where that is known.
     """
 
     variables: Mapping[str, str | None]
     data_source: str
     functions_run_here: bool = False
     leave_standing: bool = False
+    times: Times | None = None
 
     @contextmanager
     def in_force(self) -> Iterator[None]:

@@ -37,6 +37,22 @@ def compute_cloud(settings: Settings, names: Names, *, source: str) -> ComputeCl
             return GoogleCompute(compute, names, project=settings.data.project, title=title, source=source)
 
 
+def load_programs(settings: Settings) -> None:
+    """Import what the stacks' programs are made of: seconds of Pulumi's SDKs, to be spent while others are waited for.
+
+    They read no environment: it may not be in force yet.
+    """
+    from stacks import data_gcp  # noqa: F401, PLC0415 - see above
+
+    match settings.compute:
+        case AwsCompute():
+            from stacks import compute_aws  # noqa: F401, PLC0415
+        case AzureCompute():
+            from stacks import compute_azure  # noqa: F401, PLC0415
+        case GcpCompute():
+            from stacks import compute_gcp  # noqa: F401, PLC0415
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the clouds in which runs may have left something; ``configured`` if the config names it.

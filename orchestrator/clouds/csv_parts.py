@@ -1,10 +1,15 @@
-"""A CSV that came in several files: joined to one with one header, and counted."""
+"""A CSV that comes in several files, in blocks: joined to one with one header, hashed and counted while it comes."""
 
 import csv
-import shutil
-from collections.abc import Sequence
+import hashlib
+import io
+import os
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Self
 
+from orchestrator.background import spawn
 from orchestrator.errors import OrchestratorError
 
 # A field may be as long as a file: the limit of the csv module guards readers of strangers' files.
@@ -18,28 +23,94 @@ def mismatch(details: str) -> OrchestratorError:
     )
 
 
-def join(parts: Sequence[Path], whole: Path) -> None:
-    """Join CSV files in order into ``whole``; every one starts with the same header, which is written once.
+@dataclass(frozen=True)
+class Whole:
+    """What came: its size, its ``sha256`` in hexadecimal, its ``columns`` as in the header, its rows."""
 
-    Raises:
-        OrchestratorError: there are none, or their headers differ.
+    bytes: int
+    sha256: str
+    columns: tuple[str, ...]
+    rows: int
+
+
+class Joined:
+    """The file ``whole``, made of parts that come in order; each starts with the same header, which is written once.
+
+    No more is in memory than a block. The rows are counted in a thread, which gets them through a pipe.
+
+    Every call raises OrchestratorError as soon as it is known that what came is no CSV, or that the headers differ.
     """
-    if not parts:
-        raise mismatch("the bucket has no extract files")
-    header: bytes | None = None
-    with whole.open("wb") as joined:
-        for part in parts:
-            with part.open("rb") as file:
-                first = file.readline()
-                if header is None:
-                    header = first
-                    joined.write(header)
-                elif first != header:
-                    raise mismatch(f"{part.name} has the header {first!r}, {parts[0].name} has {header!r}")
-                shutil.copyfileobj(file, joined)
+
+    def __init__(self, whole: Path) -> None:
+        self._file = whole.open("wb")
+        self._sha256 = hashlib.sha256()
+        self._part, self._first_part = "", ""
+        self._header: bytes | None = None
+        self._unfinished: bytearray | None = None  # The header of a part, as long as it has no end.
+        pipe, to_count = os.pipe()
+        self._to_count = os.fdopen(to_count, "wb")
+        self._counting = spawn(lambda: count(os.fdopen(pipe, "rb")))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        with suppress(BrokenPipeError):  # What is wrong was said, or does not matter any more.
+            self._to_count.close()
+
+    def begin(self, part: str) -> None:
+        """What is written from here on is of the next part; ``part`` is what errors call it."""
+        self._end_part()
+        self._part, self._unfinished = part, bytearray()
+
+    def write(self, block: bytes) -> None:
+        """The next bytes of the part."""
+        if self._unfinished is None:
+            self._take(block)
+            return
+        searched = len(self._unfinished)
+        self._unfinished += block
+        end = self._unfinished.find(b"\n", searched) + 1
+        if end:
+            self._end_header(bytes(self._unfinished[:end]), bytes(self._unfinished[end:]))
+
+    def finish(self) -> Whole:
+        """All parts came."""
+        self._end_part()
+        if self._header is None:
+            raise mismatch("the bucket has no extract files")
+        size = self._file.tell()
+        self._file.close()
+        with suppress(BrokenPipeError):
+            self._to_count.close()
+        columns, rows = self._counting.result()
+        return Whole(size, self._sha256.hexdigest(), columns, rows)
+
+    def _end_part(self) -> None:
+        if self._unfinished is not None:
+            self._end_header(bytes(self._unfinished), b"")
+
+    def _end_header(self, header: bytes, rows: bytes) -> None:
+        self._unfinished = None
+        if self._header is None:
+            self._header, self._first_part = header, self._part
+            self._take(header)
+        elif header != self._header:
+            raise mismatch(f"{self._part} has the header {header!r}, {self._first_part} has {self._header!r}")
+        self._take(rows)
+
+    def _take(self, block: bytes) -> None:
+        self._file.write(block)
+        self._sha256.update(block)
+        try:
+            self._to_count.write(block)
+        except BrokenPipeError:
+            self._counting.result()  # It has stopped for a reason.
+            raise
 
 
-def count(path: Path) -> tuple[tuple[str, ...], int]:
+def count(file: BinaryIO) -> tuple[tuple[str, ...], int]:
     """The columns and the number of rows of a CSV with a header; a quoted line break does not end a row.
 
     Raises:
@@ -48,8 +119,8 @@ def count(path: Path) -> tuple[tuple[str, ...], int]:
     csv.field_size_limit(_FIELD_BYTES)
     rows = 0
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file, strict=True)
+        with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            reader = csv.reader(text, strict=True)
             columns = tuple(next(reader, ()))
             for row in reader:
                 rows += 1

@@ -6,11 +6,7 @@ makes a dataset owns it, and with it its tables) and, for buckets named ``hop-*`
 (``roles/storage.admin`` has them). The public dataset needs nothing.
 """
 
-import base64
-import hashlib
-import io
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import deadlines
 from orchestrator.clouds import Remaining
-from orchestrator.clouds.csv_parts import count, join, mismatch
 from orchestrator.clouds.gcp_clients import GoogleClients, google_errors
+from orchestrator.clouds.gcp_download import Extract, download
 from orchestrator.clouds.gcp_leftovers import GoogleDataLeftovers
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.query import Query, Scalar
@@ -39,7 +35,6 @@ _POLL_SECONDS = 0.25
 # "You can export up to 1 GB of logical data size to a single file":
 # https://cloud.google.com/bigquery/docs/exporting-data#export_limitations
 SINGLE_FILE_BYTES = 1_000_000_000
-_BLOCK_BYTES = 1 << 20
 _OVER_LIMIT = "bytesBilledLimitExceeded"
 _NOT_IMPLEMENTED = 501
 _SERVER_ERROR = 500
@@ -64,17 +59,6 @@ class QueryOutcome:
     rows: int
     bytes_processed: int
     bytes_billed: int
-
-
-@dataclass(frozen=True)
-class Extract:
-    """The result on this machine: a CSV with one header; ``sha256`` in hexadecimal, ``columns`` as in the header."""
-
-    path: Path
-    sha256: str
-    bytes: int
-    rows: int
-    columns: tuple[str, ...]
 
 
 class GoogleData:
@@ -202,27 +186,15 @@ class GoogleData:
         return tuple(name.replace("*", f"{number:012}") for number in range(files))
 
     def download(self, bucket: str, *, to: Path, expected_rows: int, cancelled: threading.Event) -> Extract:
-        """Fetch the extract's files, in order, and join them to one CSV with one header.
-
-        Each file's size and CRC32C, the headers and the number of rows are checked.
-        ``to`` appears complete or not at all.
+        """Fetch the extract's files, in order, as one CSV with one header; see ``gcp_download.py``.
 
         Raises:
             OrchestratorError: it failed, does not match, or ``cancelled`` was set.
         """
-        folder = tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}-")
-        with google_errors("The download failed"), folder:
-            parts = self._download_parts(bucket, Path(folder.name), cancelled)
-            draft = Path(folder.name) / "joined"
-            join(parts, draft)
-            with draft.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            columns, rows = count(draft)
-            if rows != expected_rows:
-                raise mismatch(f"the query gave {expected_rows} rows, the extract has {rows}")
-            size = draft.stat().st_size
-            draft.replace(to)
-        return Extract(to, sha256, size, rows, columns)
+        limits = self._clients.storage_limits
+        with google_errors("The download failed"):
+            blobs = self._clients.storage.list_blobs(bucket, prefix=EXTRACT_PREFIX, **limits)
+            return download(blobs, to=to, expected_rows=expected_rows, cancelled=cancelled, limits=limits)
 
     def remaining(self) -> list[Remaining]:
         """Datasets and buckets by label and by name, in the order of removal."""
@@ -283,55 +255,6 @@ class GoogleData:
                 details=f"{job.error_result.get('message')} ({reason})",
                 resolution="raise data.max_bytes_billed, or read less." if reason == _OVER_LIMIT else None,
             )
-
-    # ---- download
-
-    def _download_parts(self, bucket: str, folder: Path, cancelled: threading.Event) -> list[Path]:
-        """The extract's files, by name, each as the bucket says it is."""
-        from google.cloud.storage.exceptions import DataCorruption  # type: ignore[import-untyped]  # noqa: PLC0415
-
-        parts = []
-        blobs = self._clients.storage.list_blobs(bucket, prefix=EXTRACT_PREFIX, **self._clients.storage_limits)
-        for number, blob in enumerate(sorted(blobs, key=lambda blob: str(blob.name))):
-            # Never the object's name: it is the bucket's, and this is our disk.
-            path = folder / f"part-{number:012}"
-            try:
-                with _StoppableFile(path, cancelled) as file:
-                    blob.download_to_file(file, checksum="crc32c", **self._clients.storage_limits)
-            except DataCorruption as error:
-                raise mismatch(f"gs://{bucket}/{blob.name}: {error}") from error
-            if path.stat().st_size != blob.size:
-                raise mismatch(f"{blob.name} has {path.stat().st_size} bytes here, {blob.size} in the bucket")
-            # The client checks it too, but not once it took up a download that had broken off:
-            # https://github.com/googleapis/python-storage, google/cloud/storage/_media/requests/download.py
-            if (crc32c := _crc32c(path)) != blob.crc32c:
-                raise mismatch(f"{blob.name} has the CRC32C {crc32c} here, {blob.crc32c} in the bucket")
-            parts.append(path)
-        return parts
-
-
-def _crc32c(path: Path) -> str:
-    """As Cloud Storage writes it: base64, https://cloud.google.com/storage/docs/data-validation."""
-    import google_crc32c  # noqa: PLC0415 - comes with Cloud Storage's client
-
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            checksum = google_crc32c.extend(checksum, block)
-    return base64.b64encode(checksum.to_bytes(4, "big")).decode()
-
-
-class _StoppableFile(io.FileIO):
-    """A file to download into, which takes no more once the run stops."""
-
-    def __init__(self, path: Path, cancelled: threading.Event) -> None:
-        super().__init__(path, "wb")
-        self._cancelled = cancelled
-
-    def write(self, data: Any) -> int:
-        if self._cancelled.is_set():
-            raise OrchestratorError("The download was cancelled: the run is stopping")
-        return super().write(data)
 
 
 def _parameter_type(value: Scalar) -> str:

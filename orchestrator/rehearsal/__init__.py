@@ -20,10 +20,13 @@ from typing import Any
 from orchestrator.clouds import Environment
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.rehearsal.control import READY, Control
+from orchestrator.rehearsal.latency import times
 from orchestrator.settings import AzureCompute, Settings
 
 STAY_SECONDS = 30 * 60
 """How long a killed run's clouds stay, for ``recover``."""
+SCRATCH = "scratch"
+"""The clouds' folder for temporary files, in theirs."""
 _READY_SECONDS = 60
 _END_SECONDS = 30
 _POLL_SECONDS = 0.02
@@ -45,7 +48,7 @@ def clouds(folder: Path, settings: Settings) -> Iterator[Environment]:
     in them can still be found and removed.
     """
     with started(folder, settings, stay_seconds=STAY_SECONDS) as process:
-        environment = environment_of(folder)
+        environment = environment_of(folder, settings)
         try:
             yield environment
         finally:
@@ -69,7 +72,8 @@ def started(folder: Path, settings: Settings, *, stay_seconds: float) -> Iterato
     arguments = (str(folder), json.dumps(wanted(settings)), str(stay_seconds))
     # -P: a json.py in the working directory is not ours. The directory itself counts: tables may be relative to it.
     command = [sys.executable, "-P", "-m", "orchestrator.rehearsal", *arguments]
-    log = folder / "log"
+    log, scratch = folder / "log", folder / SCRATCH
+    scratch.mkdir(exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -79,7 +83,8 @@ def started(folder: Path, settings: Settings, *, stay_seconds: float) -> Iterato
             start_new_session=True,
             env={name: value for name, value in os.environ.items() if not _STEERS.match(name)}
             | _FIXED
-            | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            # What objects hold is in temporary files, and the system's folder for them may be in memory.
+            | {"PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(scratch)},
         )
     ready = False
     try:
@@ -103,10 +108,15 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def wanted(settings: Settings) -> dict[str, str | None]:
-    """What the clouds must be told: the project, the tables and the subscription that they are to have."""
+def wanted(settings: Settings) -> dict[str, str | float | None]:
+    """What the clouds must be told: the project, the tables and the subscription that they are to have, their pace."""
     subscription = settings.compute.subscription if isinstance(settings.compute, AzureCompute) else None
-    return {"project": settings.data.project, "tables": settings.rehearsal.tables, "subscription": subscription}
+    return {
+        "project": settings.data.project,
+        "tables": settings.rehearsal.tables,
+        "subscription": subscription,
+        "latency": settings.rehearsal.latency_factor,
+    }
 
 
 @contextmanager
@@ -138,13 +148,15 @@ def announced(folder: Path) -> dict[str, Any]:
     return said
 
 
-def environment_of(folder: Path) -> Environment:
-    """What leads to the clouds there."""
+def environment_of(folder: Path, settings: Settings | None = None) -> Environment:
+    """What leads to the clouds there; for a run with these settings, with the times that they take."""
     said = announced(folder)
+    factor = said["wanted"]["latency"]
     return Environment(
         variables=dict.fromkeys(filter(_STEERS.match, os.environ)) | _FIXED | said["variables"],
         data_source=f"{said['data_source']}, in rehearsal",
         functions_run_here=True,
+        times=None if factor is None or settings is None else times(factor, settings.compute),
     )
 
 

@@ -1,6 +1,7 @@
 """The rehearsal's clouds as a process of their own: ``python -m orchestrator.rehearsal FOLDER WANTED SECONDS``.
 
-``WANTED`` is JSON: ``project``, ``tables`` (or null: the synthetic sample), ``subscription`` (or null: any).
+``WANTED`` is JSON: ``project``, ``tables`` (or null: the synthetic sample), ``subscription`` (or null: any) and
+``latency``, the factor on how long real clouds take (or null: no time).
 
 It writes ``FOLDER/environment.json`` when it is ready, and ends at SIGTERM. Its standard input is a pipe that whoever
 started it holds open: when that closes without a SIGTERM the run was killed, and the clouds stay up for so many
@@ -33,32 +34,43 @@ from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
 from orchestrator.rehearsal.gcp.projects import caller_of
 from orchestrator.rehearsal.gcp.sample import PublicTables
+from orchestrator.rehearsal.latency import Latency
+from orchestrator.rehearsal.slow_provider import slow
 
 _PLUGINS = {"aws": "aws", "azure": "azure-native", "gcp": "gcp"}
 """What the engine calls each cloud's plugin."""
 
 
 async def main(
-    folder: Path, stay_seconds: float, *, project: str, tables: str | None, subscription: str | None
+    folder: Path,
+    stay_seconds: float,
+    *,
+    project: str,
+    tables: str | None,
+    subscription: str | None,
+    latency: float | None,
 ) -> None:
     """Serve until SIGTERM, or for ``stay_seconds`` after the run is gone."""
-    public, faults = PublicTables.from_source(tables), Faults()
+    public, faults, pace = PublicTables.from_source(tables), Faults(), Latency(latency)
     of_aws = faulty(faults, "aws", lambda headers: is_signed_with(amazon.caller.key_id, headers))
     amazon = Amazon(of_aws)
-    functions = FunctionHost(amazon, folder / "functions", of_aws)
+    functions = FunctionHost(amazon, folder / "functions", of_aws, pace)
     identity, caller = Identity(), caller_of(project)
     metadata = MetadataServer(identity, caller, faulty(faults, "gcp", everybody))
     of_google = faulty(faults, "gcp", lambda headers: is_account(caller.email, headers))
-    google = GoogleCloud(public, project=project, identity=identity, folder=folder / "cloud-run", around=of_google)
+    google = GoogleCloud(
+        public, project=project, identity=identity, folder=folder / "cloud-run", around=of_google, latency=pace
+    )
     (folder / "gcloud").mkdir()
-    azure = AzureCloud(folder / "azure", subscription, faulty(faults, "azure", everybody))
+    azure = AzureCloud(folder / "azure", subscription, faulty(faults, "azure", everybody), pace)
     plugins = {
-        "aws": await FaultyPlugin.start("aws", lambda: aws_provider.provider(amazon, functions), faults),
-        "azure": await FaultyPlugin.start("azure", lambda: azure_provider.provider(azure), faults),
-        "gcp": await FaultyPlugin.start("gcp", lambda: gcp_provider.provider(google), faults),
+        "aws": await FaultyPlugin.start("aws", lambda: slow(aws_provider.provider(amazon, functions), pace), faults),
+        "azure": await FaultyPlugin.start("azure", lambda: slow(azure_provider.provider(azure), pace), faults),
+        "gcp": await FaultyPlugin.start("gcp", lambda: slow(gcp_provider.provider(google), pace), faults),
     }
     control = ControlServer(
         faults,
+        pace,
         census=partial(census, amazon, functions, google, azure),
         kill_plugin={cloud: plugin.kill for cloud, plugin in plugins.items()},
     )
@@ -71,6 +83,7 @@ async def main(
                 "project": project,
                 "tables": tables and os.path.abspath(tables),  # noqa: ASYNC240, PTH100 - asks for the working directory, at start
                 "subscription": azure.subscription.id,
+                "latency": latency,
             },
             "control": control.url,
             "control_token": control.token,

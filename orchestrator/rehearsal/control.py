@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.clouds import Remaining
 from orchestrator.rehearsal.faults import Call, Cloud, Rule, to_json
+from orchestrator.rehearsal.latency import Wait
 
 READY = "environment.json"
 """What clouds write into their folder once they answer; it holds their keys, and is its owner's alone."""
@@ -61,6 +62,10 @@ class Control:
     def calls(self) -> list[Call]:
         """The calls of the run's own clients since the rules were set."""
         return [Call(*call) for call in self._ask("GET", "/calls")]
+
+    def waits(self) -> list[Wait]:
+        """All that took its time since the clouds stand, and how long it was to take."""
+        return [Wait(*wait) for wait in self._ask("GET", "/waits")]
 
     def census(self) -> list[Remaining]:
         """All that the clouds' own records hold of what a caller made and did not unmake, by cloud, kind and id."""

@@ -14,6 +14,7 @@ from orchestrator.clouds import Remaining
 from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.faults import Faults, from_json
 from orchestrator.rehearsal.front_door import Answer, Listener, Request
+from orchestrator.rehearsal.latency import Latency
 
 
 class ControlServer:
@@ -22,12 +23,14 @@ class ControlServer:
     def __init__(
         self,
         faults: Faults,
+        latency: Latency,
         *,
         census: Callable[[], Sequence[Remaining]],
         kill_plugin: Mapping[str, Callable[[], None]],
     ) -> None:
         self.token = secrets.token_urlsafe(30)
         self._faults = faults
+        self._latency = latency
         self._census = census
         self._kill_plugin = kill_plugin
         self._listener = Listener(self._answer)
@@ -62,6 +65,8 @@ class ControlServer:
                 return self._faults.fired()
             case ["GET calls"]:
                 return self._faults.calls()
+            case ["GET waits"]:
+                return self._latency.waits()
             case ["GET census"]:
                 return [[found.cloud, found.kind, found.id] for found in self._census()]
             case ["PUT clock"]:

@@ -164,9 +164,9 @@ class StandInProvider(Provider):
 
         A name that was made up stays. For a replacement the engine asks again, without the old inputs.
         """
-        kind = self._resources.get(_type_of(request))
+        kind = self._resources.get(type_of(request))
         if kind is None:
-            raise RefusedError(f"the rehearsal has no stand-in for {_type_of(request)} ({request.name})")
+            raise RefusedError(f"the rehearsal has no stand-in for {type_of(request)} ({request.name})")
         inputs = {key: value for key, value in request.new_inputs.items() if value.value is not None}
         if kind.name_input and kind.name_input not in inputs:
             made_up = PropertyValue(f"{request.name}-{request.random_seed.hex()[:7]}")
@@ -199,7 +199,7 @@ class StandInProvider(Provider):
 
     async def create(self, request: CreateRequest) -> CreateResponse:
         """Make the resource, or in a preview say which outputs will come."""
-        kind = self._resources[_type_of(request)]
+        kind = self._resources[type_of(request)]
         stored = {key: value for key, value in request.properties.items() if key not in kind.not_stored}
         if request.preview:
             return CreateResponse(properties=stored | {key: PropertyValue(rpc.UNKNOWN) for key in kind.computed})
@@ -209,7 +209,7 @@ class StandInProvider(Provider):
             half_made.outputs = _plain_all(stored) | half_made.outputs
             raise
         if set(outputs) != set(kind.computed):
-            raise AssertionError(f"{_type_of(request)}: computed {sorted(outputs)}, declared {sorted(kind.computed)}")
+            raise AssertionError(f"{type_of(request)}: computed {sorted(outputs)}, declared {sorted(kind.computed)}")
         return CreateResponse(resource_id, stored | {key: _property(value) for key, value in outputs.items()})
 
     async def read(self, request: ReadRequest) -> ReadResponse:
@@ -217,14 +217,14 @@ class StandInProvider(Provider):
 
         Without a state (a program reads or imports the resource), a type must be one that the cloud can describe.
         """
-        kind = self._resources.get(_type_of(request))
+        kind = self._resources.get(type_of(request))
         if kind is None:
-            raise RefusedError(f"the rehearsal has no stand-in for {_type_of(request)} ({request.name})")
+            raise RefusedError(f"the rehearsal has no stand-in for {type_of(request)} ({request.name})")
         if not isinstance(kind, LiveType):
             state = _plain_all(request.properties)
             if not {*kind.computed, *schema.required(kind.arguments)} <= set(state):
                 raise RefusedError(
-                    f"not supported in rehearsal: to find a {_type_of(request)} by its id ({request.resource_id})"
+                    f"not supported in rehearsal: to find a {type_of(request)} by its id ({request.resource_id})"
                 )
             there = await self._call(kind.exists, request.resource_id, state)
             return ReadResponse(request.resource_id, request.properties, request.inputs) if there else ReadResponse()
@@ -245,7 +245,7 @@ class StandInProvider(Provider):
 
     async def delete(self, request: DeleteRequest) -> None:
         """Unmake the resource."""
-        kind = self._resources[_type_of(request)]
+        kind = self._resources[type_of(request)]
         await self._call(kind.delete, request.resource_id, _plain_all(request.properties))
 
     async def invoke(self, request: InvokeRequest) -> InvokeResponse:
@@ -275,7 +275,7 @@ class StandInProvider(Provider):
         return await asyncio.to_thread(work, *arguments, self._configurations[connection.get()])
 
 
-def _type_of(request: CheckRequest | CreateRequest | DeleteRequest | ReadRequest) -> str:
+def type_of(request: CheckRequest | CreateRequest | DeleteRequest | ReadRequest) -> str:
     """The resource's own type; a URN has the types of its parents before it (``parent$child``)."""
     return request.type.rpartition("$")[2]
 

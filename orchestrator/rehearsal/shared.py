@@ -10,14 +10,14 @@ from pathlib import Path
 from orchestrator.background import spawn
 from orchestrator.clouds import Environment
 from orchestrator.errors import OrchestratorError, UsageError
-from orchestrator.rehearsal import announced, end, environment_of, last_words, stand, started, wanted
+from orchestrator.rehearsal import SCRATCH, announced, end, environment_of, last_words, stand, started, wanted
 from orchestrator.rehearsal.control import READY
 from orchestrator.settings import Settings
 from orchestrator.stop import signals
 
 _LOCK = "lock"
 # All that clouds make in their folder.
-_THEIRS = frozenset({READY, f"{READY}.new", _LOCK, "log", "azure", "cloud-run", "functions", "gcloud"})
+_THEIRS = frozenset({READY, f"{READY}.new", _LOCK, SCRATCH, "log", "azure", "cloud-run", "functions", "gcloud"})
 
 
 def keep_standing(folder: Path, settings: Settings, ready: Callable[[str], None]) -> None:
@@ -63,7 +63,7 @@ def attached(folder: Path, settings: Settings) -> Iterator[Environment]:
             resolution=f"start them: `python -m orchestrator clouds {shlex.quote(str(folder))}`.",
         )
     _refuse_others(folder, settings)
-    yield environment_of(folder)
+    yield environment_of(folder, settings)
 
 
 @contextmanager
@@ -73,15 +73,21 @@ def attached_if_there(folder: Path) -> Iterator[Environment | None]:
 
 
 def _refuse_others(folder: Path, settings: Settings) -> None:
-    """Clouds with another project, subscription or other tables than the settings name are of no use."""
-    names = {"project": "data.project", "tables": "rehearsal.tables", "subscription": "compute.subscription"}
+    """Clouds with another project, subscription, pace or other tables than the settings name are of no use."""
+    names = {
+        "project": "data.project",
+        "tables": "rehearsal.tables",
+        "subscription": "compute.subscription",
+        "latency": "rehearsal.latency",
+    }
+    has_none = {"tables": "the synthetic sample", "latency": "none"}
     there, asked = announced(folder)["wanted"], wanted(settings)
-    if asked["tables"]:
-        asked["tables"] = str(Path(asked["tables"]).absolute())
+    if settings.rehearsal.tables:
+        asked["tables"] = str(Path(settings.rehearsal.tables).absolute())
     others = [
-        f"{names[name]}: the run has {value}, they have {there[name] or 'the synthetic sample'}"
+        f"{names[name]}: the run has {value}, they have {there[name] or has_none[name]}"
         for name, value in asked.items()
-        if value is not None and value.lower() != (there[name] or "").lower()
+        if value is not None and str(value).lower() != str(there[name] or "").lower()
     ]
     if others:
         raise UsageError(

@@ -64,7 +64,8 @@ class Case:
 
     ``resources`` are the names in the program of all that the stack makes, ``kinds`` what ``remaining`` then says,
     ``tagged`` how many of it carry tags. ``waits`` need the extract; of the ``may_wait`` some may come after it for
-    other reasons. ``refusal`` is the status for a stranger, ``failure`` that of a function that failed.
+    other reasons. ``refusal`` is the status for a stranger, ``failure`` that of a function that failed. ``needs`` are
+    the resources that the outputs need, and not those that these need.
     """
 
     cloud: ComputeCloud
@@ -81,6 +82,7 @@ class Case:
     may_wait: set[str]
     refusal: int
     failure: int
+    needs: set[str]
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class ComputeClouds:
             may_wait={"extract"},
             refusal=403,
             failure=502,
+            needs={"function", "url", "permissions", "extract"},
         )
 
     def _azure(self, plan: Literal["consumption", "flex"]) -> Case:
@@ -170,6 +173,7 @@ class ComputeClouds:
             may_wait={"extract"},
             refusal=401,
             failure=500,
+            needs={"app", "extract"},
         )
 
     def _gcp(self) -> Case:
@@ -204,4 +208,5 @@ class ComputeClouds:
             may_wait={"permission"},
             refusal=403,
             failure=500,
+            needs={"service", "permission"},
         )

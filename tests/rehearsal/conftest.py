@@ -36,11 +36,13 @@ from orchestrator.rehearsal.aws.function_url import FunctionHost
 from orchestrator.rehearsal.azure import provider as azure_provider
 from orchestrator.rehearsal.azure.cloud import AzureCloud
 from orchestrator.rehearsal.control import Control
+from orchestrator.rehearsal.front_door import Around, as_it_is
 from orchestrator.rehearsal.gcp import provider as gcp_provider
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer
 from orchestrator.rehearsal.gcp.projects import caller_of
 from orchestrator.rehearsal.gcp.sample import PublicTables
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 from orchestrator.rehearsal.provider_server import serve, servicer
 from orchestrator.stop import Stop
 from stacks.naming import Names, new_run_id
@@ -90,7 +92,7 @@ def pack(packages: Path) -> Callable[[Layout], Package]:
 
     def build(layout: Layout) -> Package:
         here = Target("", None, layout).on_this_machine()
-        return package.build(here, trim="safe", cache=packages, progress=lambda _: None)
+        return package.build(here, trim="full", cache=packages, progress=lambda _: None)
 
     return build
 
@@ -99,6 +101,22 @@ def pack(packages: Path) -> Callable[[Layout], Package]:
 def packed(pack: Callable[[Layout], Package]) -> Package:
     """For Lambda."""
     return pack(aws.LAYOUT)
+
+
+@pytest.fixture
+def chart_waits_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The function's chart.py is imported again, once this event has happened."""
+    event = threading.Event()
+
+    class Waits:
+        def find_spec(self, name: str, *_: Any) -> None:
+            if name == "chart" and not event.wait(20):
+                pytest.fail("chart is imported before the CSV is fetched")
+
+    monkeypatch.setattr(sys, "meta_path", [Waits(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "chart", raising=False)
+    yield event
+    assert event.is_set()
 
 
 @pytest.fixture(scope="module")
@@ -249,13 +267,21 @@ def start_google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     started: list[GoogleCloud] = []
     (tmp_path / "gcloud").mkdir()
 
-    def start(source: str | None = None, *, part_bytes: int = 1_000_000_000) -> GoogleCloud:
+    def start(
+        source: str | None = None,
+        *,
+        part_bytes: int = 1_000_000_000,
+        around: Around = as_it_is,
+        latency: Latency = AT_ONCE,
+    ) -> GoogleCloud:
         google = GoogleCloud(
             PublicTables.from_source(source),
             project=GOOGLE_PROJECT,
             identity=GOOGLE,
             folder=tmp_path / f"google-{len(started)}",
             part_bytes=part_bytes,
+            around=around,
+            latency=latency,
         )
         started.append(google)
         for name, value in google.variables.items():
@@ -412,14 +438,14 @@ def _without_chance(message: str) -> str:
 
 
 @pytest.fixture
-def start_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], AzureCloud]]:
+def start_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AzureCloud]]:
     """Starts an Azure, and points the environment at it."""
     started: list[AzureCloud] = []
 
-    def start() -> AzureCloud:
+    def start(latency: Latency = AT_ONCE) -> AzureCloud:
         folder = tmp_path / f"azure-{len(started)}"
         folder.mkdir()
-        started.append(AzureCloud(folder))
+        started.append(AzureCloud(folder, latency=latency))
         for name, value in started[-1].variables.items():
             monkeypatch.setenv(name, value)
         return started[-1]

@@ -77,9 +77,9 @@ class Machine:
         (self.checkout / "function_code" / "aws_main.py").write_text(textwrap.dedent(source))
 
     @contextmanager
-    def standing_clouds(self, folder: Path) -> Iterator[Path]:
-        """Stand-in clouds that stand for the block; their folder."""
-        process = self.start("clouds", str(folder))
+    def standing_clouds(self, folder: Path, *overrides: str) -> Iterator[Path]:
+        """Stand-in clouds that stand for the block; their folder. ``overrides`` are of settings, ``key=value``."""
+        process = self.start("clouds", str(folder), *(part for given in overrides for part in ("--set", given)))
         assert process.stdout is not None
         assert process.stdout.readline().startswith("Stand-in clouds stand in ")
         yield folder

@@ -1,12 +1,16 @@
 """The handler against S3's real wire protocol: moto's server on loopback, the runtime's own boto3."""
 
 import base64
+import importlib
 import json
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import aws_main
 import boto3
+import cold_start
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -61,6 +65,35 @@ def test_a_page(bucket: str, accept: str | None) -> None:
     assert answer["headers"] == {"content-type": "text/html; charset=utf-8"}
     assert '<img src="data:image/png;base64,iVBOR' in answer["body"]
     assert 'alt="Hail in March: 2 rows">' in answer["body"]
+
+
+def test_what_was_fetched_ahead_is_taken_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws_main, "_ahead", [cold_start.Download(lambda: CSV)])
+    put(bucket, CSV.splitlines()[0])
+    rows = [json.loads(aws_main.handler(request("application/json"), None)["body"])["rows"] for _ in range(2)]
+    assert rows == [2, 0]
+
+
+def test_what_could_not_be_fetched_ahead_is_fetched_now(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_KEY", "later.csv")
+    monkeypatch.setattr(aws_main, "_ahead", [cold_start.Download(aws_main._fetch)])
+    aws_main._ahead[0].join()
+    boto3.client("s3").put_object(Bucket=bucket, Key="later.csv", Body=CSV)
+    assert json.loads(aws_main.handler(request("application/json"), None)["body"])["rows"] == 2
+
+
+def test_it_is_fetched_while_the_libraries_are_imported(
+    chart_waits_for: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(_service: str) -> None:
+        chart_waits_for.set()
+        raise RuntimeError
+
+    monkeypatch.setattr(boto3, "client", fetch)
+    monkeypatch.setenv("DATA_BUCKET", "hop-data")
+    monkeypatch.setenv("DATA_KEY", "extract.csv")
+    monkeypatch.delitem(sys.modules, "aws_main")
+    assert importlib.import_module("aws_main") is not aws_main
 
 
 def test_no_rows_is_an_answer_like_any_other(bucket: str) -> None:

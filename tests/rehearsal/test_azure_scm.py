@@ -74,7 +74,7 @@ def test_a_package_is_published(
     assert (said["id"], said["status"], said["status_text"]) == (taken.json(), 4, "")
     assert apps.ask(app).content == b"hello"
     kept = apps.azure.storage.container(GROUP, ACCOUNT, "packages")["released-package.zip"]
-    assert (kept.content, kept.content_type) == (content, "application/zip")
+    assert (kept.content.read(), kept.content_type) == (content, "application/zip")
 
 
 def test_the_next_package_takes_over(

@@ -198,13 +198,13 @@ def test_an_extract_is_one_file_or_several(
     job.result()
     assert job.destination_uri_file_counts == [2]
     parts = google.storage.list_objects("hop-b", "")
-    assert [(part.name, part.content) for part in parts] == [
+    assert [(part.name, part.content.read()) for part in parts] == [
         (f"part-{number:012}.csv", b"n\n" + b"0\n" * 90) for number in range(2)
     ]
     empty = bigquery.QueryJobConfig(destination=f"{PROJECT}.ours.empty")
     client.query(f"SELECT state FROM {STORMS} WHERE state = 'Ohio'", empty).result()
     client.extract_table("ours.empty", "gs://hop-b/empty-*.csv").result()
-    assert google.storage.get_object("hop-b", "empty-000000000000.csv").content == b"state\n"
+    assert google.storage.get_object("hop-b", "empty-000000000000.csv").content.read() == b"state\n"
 
 
 def test_an_extract_from_another_location(google: GoogleCloud, make_bucket: MakeBucket) -> None:

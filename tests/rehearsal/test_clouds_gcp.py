@@ -133,7 +133,7 @@ def test_parts_are_joined_in_order_with_one_header(
     lines = file.path.read_text().splitlines()
     assert (lines[0], len(lines), lines.count("event_id,cz_name")) == ("event_id,cz_name", 181, 1)
     stored = google.storage.list_objects("hop-extract", "")
-    assert lines[1:] == [line for part in stored for line in part.content.decode().splitlines()[1:]]
+    assert lines[1:] == [line for part in stored for line in part.content.read().decode().splitlines()[1:]]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 

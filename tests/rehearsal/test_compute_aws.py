@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,10 +108,10 @@ def test_the_fuse_burns_until_the_bucket_goes(
 
 
 def test_a_layer_of_more_than_50_mb_in_another_region(
-    up: Callable[..., Any], amazon: Amazon, names: Names, case: Case, session_folder: Any
+    up: Callable[..., Any], amazon: Amazon, names: Names, case: Case, packages: Path
 ) -> None:
     here = Target("", None, LAYOUT).on_this_machine()
-    untrimmed = package.build(here, trim="none", cache=session_folder / "untrimmed", progress=lambda _: None)
+    untrimmed = package.build(here, trim="none", cache=packages, progress=lambda _: None)
     assert untrimmed.layer is not None
     assert untrimmed.layer.zipped_bytes > 50 * 1024 * 1024
     cloud = amazon_side(names, region="eu-west-1")

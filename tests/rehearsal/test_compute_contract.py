@@ -96,6 +96,7 @@ def test_from_nothing_to_a_chart_to_nothing(case: Case, up: Callable[..., Up], a
     stack.wait()
     assert stack.failure is None
     made = stack.outputs.result(0)
+    assert {urn.rpartition("::")[2] for urn in made.needs} == case.needs
     assert stack.created() == case.resources
     assert sorted(left.kind for left in case.cloud.remaining()) == case.kinds
     assert case.tags() == [case.names.tags] * case.tagged

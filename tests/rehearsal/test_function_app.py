@@ -1,6 +1,7 @@
 """Azure's handler with the real azure-functions: a blob served on loopback, whoever serves it."""
 
 import json
+import threading
 from collections.abc import Iterator
 
 import function_app
@@ -51,6 +52,18 @@ def test_json(blob: dict[str, Answer]) -> None:  # noqa: ARG001 - it is served
     said = json.loads(answer.get_body())
     assert (said["counts"], said["rows"]) == ({"4": 1, "25": 1}, 2)
     assert said["chart_png"].startswith("iVBOR")
+
+
+@pytest.mark.usefixtures("blob")
+def test_the_blob_is_fetched_while_the_libraries_are_imported(
+    chart_waits_for: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(_url: str) -> bytes:
+        chart_waits_for.set()
+        return CSV
+
+    monkeypatch.setattr(function_app, "_fetch", fetch)
+    assert ask("application/json").status_code == 200
 
 
 def test_a_page_for_a_browser(blob: dict[str, Answer]) -> None:  # noqa: ARG001 - it is served

@@ -120,7 +120,7 @@ def test_one_of_each_from_nothing_to_nothing(
         "service": f"projects/{PROJECT}/locations/us-central1/services/hop",
         "revision": service["latestReadyRevision"],
     }
-    assert (stored.content, stored.content_type) == (package.read_bytes(), "application/octet-stream")
+    assert (stored.content.read(), stored.content_type) == (package.read_bytes(), "application/octet-stream")
     assert google.access.account(EMAIL).description == "expires"
     bucket = google.storage.get_bucket("hop-source")
     assert (bucket["location"], bucket["locationType"], bucket["labels"]) == ("US-CENTRAL1", "region", LABELS)

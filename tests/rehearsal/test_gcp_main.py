@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,19 @@ def test_json(google: GoogleCloud, function: FlaskClient) -> None:
     said = json.loads(answer.data)
     assert (said["counts"], said["rows"]) == ({"4": 1, "25": 1}, 2)
     assert said["chart_png"].startswith("iVBOR")
+
+
+def test_it_is_fetched_while_the_libraries_are_imported(
+    google: GoogleCloud, function: FlaskClient, chart_waits_for: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(google, "extract.csv", HEADER + ONE)
+
+    def fetch(_blob: Any) -> bytes:
+        chart_waits_for.set()
+        return HEADER + ONE
+
+    monkeypatch.setattr("google.cloud.storage.Blob.download_as_bytes", fetch)
+    assert function.get("/?bucket=hop-data&object=extract.csv").status_code == 200
 
 
 def test_the_parts_of_a_large_extract_are_one_csv(google: GoogleCloud, function: FlaskClient) -> None:

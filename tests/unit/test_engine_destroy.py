@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator import deadlines, engine, transient
+from orchestrator.critical_path import Resource
 from orchestrator.engine import Stack, StackError, StackLockedError
 from orchestrator.engine_command import Backend
 from orchestrator.home import Home
@@ -170,6 +172,79 @@ def kept_in(backend: str, folder: Path, *answers: Answer) -> Stack:
     (folder / "answers").write_text(json.dumps(answers))
     cli, home = program(folder, IN_TURN), folder / "pulumi-home"
     return Stack("r1", "compute", folder=folder, cli=cli, backend=Backend(backend, "secret"), pulumi_home=home)
+
+
+@pytest.mark.parametrize("latest", [{"latest": {"resources": [], "pending_operations": []}}, {"latest": {}}, {}])
+def test_a_stack_whose_state_is_settled_is_removed_in_the_same_command(tmp_path: Path, latest: dict[str, Any]) -> None:
+    state = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
+    state.mkdir(parents=True)
+    (state / "r1-compute.json").write_text(json.dumps({"version": 3, "checkpoint": latest}))
+    (state / "r1-compute.json.bak").write_text("")
+    kept_in((tmp_path / "the state").as_uri(), tmp_path, DONE).destroy(no_event)
+    assert len(heard(tmp_path)) == 1
+    assert "--remove" in (tmp_path / "said").read_text().split()
+    assert not (state / "r1-compute.json.bak").exists()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        json.dumps({"version": 3, "checkpoint": {"latest": {"pending_operations": [{}]}}}),
+        json.dumps({"version": 3, "checkpoint": []}),
+        json.dumps([]),
+        "",
+    ],
+)
+def test_any_other_state_is_asked_for_after_the_destroy(tmp_path: Path, state: str) -> None:
+    folder = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
+    folder.mkdir(parents=True)
+    (folder / "r1-compute.json").write_text(state)
+    kept_in((tmp_path / "the state").as_uri(), tmp_path, DONE, *REMOVED).destroy(no_event)
+    assert len(heard(tmp_path)) == 3
+    assert "--remove" not in (tmp_path / "said").read_text().split()
+
+
+def urn(kind: str, name: str) -> str:
+    return f"urn:pulumi:r1-compute::cloud-hopping::{kind}::{name}"
+
+
+def test_the_resources_of_a_stack_that_is_up_take_no_command(tmp_path: Path) -> None:
+    bucket, provider = urn("aws:s3/bucket:Bucket", "data"), urn("pulumi:providers:aws", "amazon")
+    root = urn("pulumi:pulumi:Stack", "cloud-hopping-r1-compute")
+    resources = [
+        {"urn": root, "type": "pulumi:pulumi:Stack", "custom": False},
+        {"urn": bucket, "type": "aws:s3/bucket:Bucket", "parent": root, "provider": f"{provider}::0123", "inputs": {}},
+        {
+            "urn": urn("aws:s3/bucketObjectv2:BucketObjectv2", "extract"),
+            "type": "aws:s3/bucketObjectv2:BucketObjectv2",
+            "parent": root,
+            "provider": f"{provider}::0123",
+            "inputs": {"bucket": "hop", "source": {"path": "/x.csv", "of": [1, ["a"], None]}, "tags": {"b": True}},
+            "dependencies": [bucket],
+            "propertyDependencies": {"bucket": [bucket], "source": None, "key": ["urn:other"]},
+            "deletedWith": bucket,
+        },
+    ]
+    state = tmp_path / "the state" / ".pulumi" / "stacks" / "cloud-hopping"
+    state.mkdir(parents=True)
+    (state / "r1-compute.json").write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
+    assert kept_in((tmp_path / "the state").as_uri(), tmp_path).resources() == [
+        Resource(root, "pulumi:pulumi:Stack", ""),
+        Resource(bucket, "aws:s3/bucket:Bucket", "data", frozenset({root, provider})),
+        Resource(
+            urn("aws:s3/bucketObjectv2:BucketObjectv2", "extract"),
+            "aws:s3/bucketObjectv2:BucketObjectv2",
+            "extract",
+            needs=frozenset({root, provider, bucket, "urn:other"}),
+            values=frozenset({"hop", "/x.csv", "a"}),
+            goes_with=True,
+        ),
+    ]
+
+
+@pytest.mark.parametrize("backend", ["s3://bucket/state", "file:///nowhere"])
+def test_a_state_elsewhere_does_not_tell_its_resources(tmp_path: Path, backend: str) -> None:
+    assert kept_in(backend, tmp_path).resources() is None
 
 
 CUT_OFF = "error: failed to load checkpoint: EOF"

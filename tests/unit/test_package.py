@@ -13,6 +13,7 @@ import pytest
 import uv
 
 from orchestrator import libraries, package
+from orchestrator.bytecode import Python
 from orchestrator.clouds import aws, azure, gcp_compute
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.package import Archive, Layout, Package, Target
@@ -36,7 +37,7 @@ def archive(cache: Path, calls: list[Path], name: str = "layer", **what_goes_in:
         calls.append(tree)
         write(tree, "python/pandas/core.py", "python/numpy.py")
 
-    return package._archive(name, [package._Part(what_goes_in, fill)], cache)
+    return package._archive(name, [package._Part(what_goes_in, fill)], None, cache)
 
 
 def test_a_zip_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
@@ -54,48 +55,6 @@ def test_a_zip_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
     assert {(entry.create_system, entry.external_attr >> 16, entry.compress_type) for entry in entries} == {
         (3, 0o100644, zipfile.ZIP_DEFLATED)
     }
-
-
-def test_safe_trim_leaves_what_an_analysis_may_import(tmp_path: Path) -> None:
-    kept = (
-        "astropy/tests/runner.py",
-        "matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf",
-        "numpy/_core/_multiarray_umath.cpython-313-aarch64-linux-gnu.so",
-        "numpy/f2py/__init__.py",
-        "numpy/testing/__init__.py",
-        "pandas-3.1.1.dist-info/METADATA",
-        "pandas-3.1.1.dist-info/entry_points.txt",
-        "pandas-3.1.1.dist-info/licenses/LICENSE",
-        "pandas/_testing/__init__.py",
-        "pandas/testing.py",
-        "skimage/__init__.pyi",
-        "tzdata/zoneinfo/Europe/Paris",
-    )
-    removed = (
-        ".lock",
-        "bin/f2py",
-        "contourpy/_contourpy.pyi",
-        "matplotlib/mpl-data/sample_data/jacksboro_fault_dem.npz",
-        "matplotlib/sphinxext/roles.py",
-        "matplotlib/testing/compare.py",
-        "mpl_toolkits/mplot3d/tests/test_art3d.py",
-        "numpy/__init__.cython-30.pxd",
-        "numpy/_core/_simd.cpython-313-aarch64-linux-gnu.so",
-        "numpy/_core/_umath_tests.cpython-313-aarch64-linux-gnu.so",
-        "numpy/_core/include/numpy/arrayobject.h",
-        "numpy/_core/lib/libnpymath.a",
-        "numpy/linalg/tests/__init__.py",
-        "pandas/tests/io/tests/test_csv.py",
-        "pandas-3.1.1.dist-info/INSTALLER",
-        "pandas-3.1.1.dist-info/RECORD",
-        "pandas-3.1.1.dist-info/REQUESTED",
-        "pandas-3.1.1.dist-info/WHEEL",
-        "pillow-13.0.0.dist-info/sboms/auditwheel.cdx.json",
-        "share/man/man1/ttx.1",
-    )
-    write(tmp_path, *kept, *removed)
-    libraries.remove(tmp_path, libraries.UV_LEFTOVERS + libraries.SAFE_TRIM)
-    assert files(tmp_path) == sorted(kept)
 
 
 def test_an_archive_is_built_once_and_found_by_what_goes_in(tmp_path: Path) -> None:
@@ -119,6 +78,17 @@ def test_a_raised_archive_format_leaves_older_archives_alone(tmp_path: Path, mon
     assert len(calls) == 2
 
 
+def test_the_bytecode_is_part_of_what_an_archive_is_found_by(tmp_path: Path) -> None:
+    part = package._Part({}, lambda tree: write(tree, "analysis.py", content=b"1"))
+
+    def built(compiler: Python | None) -> Archive:
+        return package._archive("function", [part], compiler, tmp_path)
+
+    compiled = built(Python(sys.executable, "3.13.0"))
+    assert compiled == built(Python("/another/python3.13", "3.13.0"))  # It is not even started.
+    assert len({archive.path for archive in (compiled, built(None), built(Python(sys.executable, "3.13.1")))}) == 3
+
+
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"x" + content[1:], lambda _: b""])
 def test_a_damaged_archive_is_built_again(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     calls: list[Path] = []
@@ -135,7 +105,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        package._archive("layer", [package._Part({}, fail)], tmp_path)
+        package._archive("layer", [package._Part({}, fail)], None, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -180,7 +150,7 @@ def test_the_functions_archive_has_its_modules_at_the_root(tmp_path: Path) -> No
     (tmp_path / "cache").mkdir()
 
     def function() -> Archive:
-        return package._archive("function", [package._modules(sources, HERE)], tmp_path / "cache")
+        return package._archive("function", [package._modules(sources, HERE)], None, tmp_path / "cache")
 
     before = function()
     with zipfile.ZipFile(before.path) as zipped:
@@ -195,14 +165,14 @@ def test_two_parts_are_one_archive_that_either_of_them_changes(tmp_path: Path) -
     def part(name: str, version: str) -> package._Part:
         return package._Part({name: version}, lambda tree: write(tree, name, content=version.encode()))
 
-    both = package._archive("function", [part("analysis.py", "1"), part("lib/pandas.py", "1")], tmp_path)
+    both = package._archive("function", [part("analysis.py", "1"), part("lib/pandas.py", "1")], None, tmp_path)
     with zipfile.ZipFile(both.path) as zipped:
         assert zipped.namelist() == ["analysis.py", "lib/pandas.py"]
     for parts in (
         [part("analysis.py", "2"), part("lib/pandas.py", "1")],
         [part("analysis.py", "1"), part("lib/pandas.py", "2")],
     ):
-        assert package._archive("function", parts, tmp_path).sha256 != both.sha256
+        assert package._archive("function", parts, None, tmp_path).sha256 != both.sha256
 
 
 def test_over_the_limit_the_largest_folders_are_named(tmp_path: Path) -> None:
@@ -223,7 +193,7 @@ def test_over_the_limit_the_largest_folders_are_named(tmp_path: Path) -> None:
         "      2.0 MB  pandas\n"
         "      0.0 MB  analysis.py\n"
         "      0.0 MB  six.py\n"
-        "To fix it: set package.trim to safe, or take what the analysis can do without out of "
+        "To fix it: set package.trim to full, or take what the analysis can do without out of "
         "function_code/requirements.in and run `make lock`."
     )
 
@@ -303,7 +273,7 @@ def test_uv_itself_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(uv, "find_uv_bin", missing)
     with pytest.raises(OrchestratorError) as raised:
-        package.build(HERE, trim="safe", cache=tmp_path, progress=pytest.fail)
+        package.build(HERE, trim="full", cache=tmp_path, progress=pytest.fail)
     assert str(raised.value) == (
         "uv, which fetches the function's libraries, is not in this Python environment.\n"
         "  /venv/bin/uv\n"
@@ -314,7 +284,7 @@ def test_uv_itself_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     cache = write(tmp_path, "file") / "file" / "cache"
     with pytest.raises(OrchestratorError) as raised:
-        package.build(HERE, trim="safe", cache=cache, progress=pytest.fail)
+        package.build(HERE, trim="full", cache=cache, progress=pytest.fail)
     assert str(raised.value) == (
         "The function's package could not be written.\n"
         f"  [Errno 20] Not a directory: '{cache}'\n"
@@ -328,7 +298,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(package, "zip_folder", full)
     with pytest.raises(OrchestratorError) as raised:
-        package.build(HERE, trim="safe", cache=tmp_path, progress=pytest.fail)
+        package.build(HERE, trim="full", cache=tmp_path, progress=pytest.fail)
     assert str(raised.value) == (
         "The function's package could not be written.\n"
         "  [Errno 28] No space left on device: 'archive.zip'\n"

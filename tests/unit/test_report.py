@@ -20,6 +20,8 @@ from orchestrator.clouds import Remaining
 from orchestrator.errors import OrchestratorError
 from orchestrator.journal import recovery_command
 from orchestrator.report import (
+    CriticalPath,
+    PathStep,
     Phase,
     Resources,
     Result,
@@ -71,7 +73,9 @@ def result(**changes: Any) -> Result:
         "extract_sha256": "ab" * 32,
         "chart_sha256": "cd" * 32,
         "cost_usd": 0.00012,
+        "package_bytes": 40_500_000,
         "phases": [phase("data stack", 0, 2.5), phase("compute stack", 0, 10)],
+        "critical_path": None,
         "resources": Resources(created=14, destroyed=14),
         "remaining": [],
         "error": None,
@@ -151,6 +155,7 @@ def test_result_json_is_exactly_the_model(tmp_path: Path) -> None:
         "extract_sha256": "ab" * 32,
         "chart_sha256": "cd" * 32,
         "cost_usd": 0.00012,
+        "package_bytes": 40_500_000,
         "phases": [
             {
                 "name": "data stack",
@@ -167,6 +172,7 @@ def test_result_json_is_exactly_the_model(tmp_path: Path) -> None:
                 "reason": None,
             },
         ],
+        "critical_path": None,
         "resources": {"created": 14, "destroyed": 14},
         "remaining": [{"cloud": "aws", "kind": "s3:bucket", "id": "b-1"}],
         "error": "Not all is gone.",
@@ -249,7 +255,10 @@ def test_the_page_shows_the_chart_the_numbers_the_phases_and_the_versions(tmp_pa
     ]
     words = page.words
     assert "Hail in March done · gcp → aws · bigquery-public-data Rows 27" in words
-    assert "Rows 27 Most 11 at 25 Scanned 12.3 MiB Billed 20.0 MiB Estimated cost $0.00012 Took 10.0 s" in words
+    assert (
+        "Rows 27 Most 11 at 25 Scanned 12.3 MiB Billed 20.0 MiB Estimated cost $0.00012 "
+        "Package 38.6 MiB, 16.2 s to upload at 20 Mbit/s Took 10.0 s" in words
+    )
     assert "Phases data stack 2.5 s compute stack 10.0 s 0 s 10.0 s Resources" in words
     assert "Resources 0 left: 14 created, 14 destroyed, and the clouds list nothing of this run. This run" in words
     assert "This run SELECT @county @county TRAVIS run r1 mode" in words
@@ -293,8 +302,36 @@ def test_the_page_and_the_summary_say_synthetic_sample_and_rehearsal() -> None:
     assert "Rehearsal" not in html(result(), None)
 
 
+PATH = CriticalPath(
+    seconds=6.5,
+    ratio=10 / 6.5,
+    steps=[
+        PathStep(name="query", seconds=4, started=START + timedelta(seconds=2.5), took=4.25),
+        PathStep(name="create <set>", seconds=0, started=None, took=None),
+        PathStep(name="function", seconds=2.5, started=START + timedelta(seconds=7), took=3),
+    ],
+)
+
+
+def test_the_page_shows_the_critical_path_and_what_passed_between_its_steps() -> None:
+    words = Page(html(result(critical_path=PATH), None)).words
+    assert (
+        "Critical path What had to happen one after the other takes the clouds 6.5 s; the run took 10.0 s, 1.54 times "
+        "that. step clouds took waited before query 4.0 s 4.25 s 2.50 s create <set> 0.0 s function 2.5 s 3.00 s 0.25 s"
+        " Resources"
+    ) in words
+    assert "Critical path" not in html(result(), None)
+
+
+def test_the_headline_has_the_critical_path_where_it_is_known() -> None:
+    assert headline(result(critical_path=PATH))[-1] == ("Critical path", "6.5 s; the run took 1.54 times that")
+    assert "Critical path" not in dict(headline(result()))
+
+
 def test_a_run_refused_before_its_first_phase_has_a_page() -> None:
-    unknown = dict.fromkeys(("rows", "counts", "bytes_processed", "bytes_billed", "cost_usd", "chart_sha256"))
+    unknown = dict.fromkeys(
+        ("rows", "counts", "bytes_processed", "bytes_billed", "cost_usd", "package_bytes", "chart_sha256")
+    )
     nothing = Resources(created=0, destroyed=0)
     refused = result(**unknown, status="refused", exit_code=4, phases=[], resources=nothing, error="Too dear.")
     words = Page(html(refused, None)).words
@@ -345,6 +382,7 @@ def test_the_summary_whole() -> None:
 - Scanned: ` 12.3 MiB `
 - Billed: ` 20.0 MiB `
 - Estimated cost: ` $0.00012 `
+- Package: ` 38.6 MiB, 16.2 s to upload at 20 Mbit/s `
 - Took: ` 10.0 s `
 
 ```text
@@ -418,7 +456,9 @@ def test_the_removal_command_stands_only_where_something_may_be_left() -> None:
 
 
 def test_the_headline_leaves_out_what_is_not_known() -> None:
-    assert headline(result(rows=0, counts={}, bytes_processed=None, bytes_billed=0, cost_usd=0.0, phases=[])) == [
+    assert headline(
+        result(rows=0, counts={}, bytes_processed=None, bytes_billed=0, cost_usd=0.0, package_bytes=None, phases=[])
+    ) == [
         ("Rows", "0"),
         ("Billed", "0 bytes"),
         ("Estimated cost", "$0.00"),

@@ -50,9 +50,9 @@ def test_defaults() -> None:
             "timeout": "60 s",
         },
         "analysis": {"query": Path("q.sql"), "parameters": {}, "title": "Hail"},
-        "package": {"trim": "safe"},
+        "package": {"trim": "full"},
         "budget": {"max_cost_usd": 0.05},
-        "rehearsal": {"tables": None, "clouds": None},
+        "rehearsal": {"tables": None, "clouds": None, "latency": "none"},
         "results": Path("results"),
         "backend": None,
     }
@@ -92,10 +92,11 @@ def test_the_later_source_wins_and_effective_names_it() -> None:
         ("compute.timeout", "60 s (default)"),
         ("analysis.query", "q.sql (c.yaml:3)"),
         ("analysis.title", "Hail (c.yaml:3)"),
-        ("package.trim", "safe (default)"),
+        ("package.trim", "full (default)"),
         ("budget.max_cost_usd", "0.05 (default)"),
         ("rehearsal.tables", "none (default)"),
         ("rehearsal.clouds", "none (default)"),
+        ("rehearsal.latency", "none (default)"),
         ("results", "there (ORCHESTRATOR_RESULTS)"),
         ("backend", "none (default)"),
     ]
@@ -125,6 +126,20 @@ def test_values_of_overrides_are_read_as_yaml_scalars() -> None:
     assert chosen.analysis.title == "Hail: in March #1"
     assert chosen.compute.python == "3.12"
     assert chosen.rehearsal.tables is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "factor"),
+    [("none", "none", None), ("typical", "typical", 1.0), ("2", 2.0, 2.0), ("0.1", 0.1, 0.1)],
+)
+def test_how_long_a_rehearsal_takes(text: str, kept: object, factor: float | None) -> None:
+    chosen = loaded(SMALL, f"rehearsal.latency={text}")
+    assert (chosen.rehearsal.latency, chosen.rehearsal.latency_factor) == (kept, factor)
+    assert Settings.model_validate(chosen.model_dump(mode="json")).rehearsal == chosen.rehearsal
+
+
+def test_live_takes_the_time_that_it_takes() -> None:
+    assert loaded(SMALL + "mode: live\nrehearsal: {latency: none}\n").rehearsal.latency == "none"
 
 
 def test_paths_in_the_file_are_relative_to_it_and_all_others_to_the_working_directory() -> None:

@@ -47,6 +47,7 @@ TIMEOUT = 'expected a whole number of seconds from 1 to 900, such as "60 s"; got
 PROJECT = 'expected a GCP project id: 6 to 30 lowercase letters, digits and hyphens, such as "my-project-123"; got'
 BACKEND = 'expected a URL that starts with "file:///", "s3://", "gs://" or "azblob://", without a password; got'
 PARAMETER = "expected text, a number, true, false or a date (a time of day is none); got"
+LATENCY = 'expected "none", "typical" or a factor on what is typical, above 0, such as 0.1; got'
 COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"
 
 
@@ -91,7 +92,7 @@ COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"
         ("analysis.parameters.n=.inf", f"{PARAMETER} inf"),
         ("analysis.parameters.n=", f"{PARAMETER} nothing"),
         ('analysis.parameters.n="\\ud800"', f'{PARAMETER} "\\ud800"'),
-        ("package.trim=full", 'expected "safe" or "none"; got "full"'),
+        ("package.trim=all", 'expected "full", "safe" or "none"; got "all"'),
         ("budget.max_cost_usd=-0.01", f"{COST} -0.01"),
         ("budget.max_cost_usd=.nan", f"{COST} nan"),
         ("budget.max_cost_usd=5 USD", f'{COST} "5 USD"'),
@@ -99,6 +100,12 @@ COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"
             "rehearsal.tables=3",
             'expected the path or glob of Parquet or NOAA CSV files, such as "storms/*.csv.gz"; got 3',
         ),
+        ("rehearsal.latency=0", f"{LATENCY} 0"),
+        ("rehearsal.latency=-1", f"{LATENCY} -1"),
+        ("rehearsal.latency=.inf", f"{LATENCY} inf"),
+        ("rehearsal.latency=true", f"{LATENCY} true"),
+        ("rehearsal.latency=slow", f'{LATENCY} "slow"'),
+        ("rehearsal.latency=", f"{LATENCY} nothing"),
         ("results=", 'expected the path of a folder, such as "results"; got nothing'),
         ("backend=https://app.pulumi.com", f'{BACKEND} "https://app.pulumi.com"'),
         ("backend=postgres://me:hunter2@host/db", f'{BACKEND} "postgres://...@host/db"'),
@@ -109,7 +116,7 @@ COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"
         ("region=SECRET", "unknown key; region belongs under compute"),
         ("budget.mode=live", "unknown key; mode belongs at the top level"),
         ("cloud=aws", "unknown key; cloud belongs under compute or under data"),
-        ("rehearsal.password=hunter2", "unknown key; known here: tables, clouds"),
+        ("rehearsal.password=hunter2", "unknown key; known here: tables, clouds, latency"),
         ("data.location='EU", "the quotes do not close, or something follows them"),
         ("data.location=2024-99-99", "it looks like a number or a date but is none; for text, use quotes"),
     ],
@@ -141,11 +148,15 @@ def test_an_override_without_a_value() -> None:
         ("5: x", "line 4: a key must be plain text; put it in quotes"),
         ('"a\\nb": x', "line 4: a key must be plain text; put it in quotes"),
         ("results: 2024-13-01", "line 4: results: it looks like a number or a date but is none; for text, use quotes"),
-        ("package: {trim: [safe]}", 'line 4: package.trim: expected "safe" or "none"; got a list'),
+        ("package: {trim: [safe]}", 'line 4: package.trim: expected "full", "safe" or "none"; got a list'),
         ("budget: []", "line 4: budget: expected a section with max_cost_usd; got a list"),
         (
             "mode: live\nrehearsal: {tables: x.csv}",
             'line 5: rehearsal.tables: only a rehearsal reads it, and mode is "live"',
+        ),
+        (
+            "mode: live\nrehearsal: {latency: typical}",
+            'line 5: rehearsal.latency: only a rehearsal reads it, and mode is "live"',
         ),
     ],
 )

@@ -28,6 +28,7 @@ from orchestrator.rehearsal import clock
 from orchestrator.rehearsal.aws import records, simulator
 from orchestrator.rehearsal.aws.conditions import in_force
 from orchestrator.rehearsal.aws.refusals import Refusal, denied, of_signature
+from orchestrator.rehearsal.aws.s3_objects import Objects, Upload, is_upload
 from orchestrator.rehearsal.aws.sigv4 import AccessKey, SignatureError, Signer, claimed_service, verify
 from orchestrator.rehearsal.front_door import Around, as_it_is
 
@@ -138,16 +139,19 @@ class _Gate:
 
     def __init__(self, application: Callable[..., Iterable[bytes]], amazon: Amazon) -> None:
         self._application = application
+        self._objects = Objects(application)
         self._amazon = amazon
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = BytesIO(body)
         headers = {
             name.removeprefix("HTTP_").lower().replace("_", "-"): value
             for name, value in environ.items()
             if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
         }
+        # All that was sent is read, whatever comes of it: an upload to disk, everything else is small.
+        upload = Upload(environ) if claimed_service(headers) == "s3" and is_upload(environ) else None
+        body = b"" if upload else environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = BytesIO(body)
         method, url = environ["REQUEST_METHOD"], f"http://{environ['HTTP_HOST']}{environ['REQUEST_URI']}"
         try:
             signer = verify(
@@ -156,12 +160,15 @@ class _Gate:
         except SignatureError as error:
             service = claimed_service(headers)
             return _refuse(start_response, service, of_signature(service, error))
-        refusal = self._refusal(signer, method, url, headers.get("x-amz-content-sha256", ""), body)
+        content = upload.sha256 if upload else hashlib.sha256(body).hexdigest()
+        refusal = self._refusal(signer, method, url, headers.get("x-amz-content-sha256", content), content)
         if refusal is not None:
             return _refuse(start_response, signer.service, refusal)
         form = parse_qs(body.decode("utf-8", "replace")) if signer.service == "iam" else {}
         if simulator.asks(form):
             return self._simulate(form, start_response)
+        if signer.service == "s3":
+            return self._objects.answer(environ, upload, start_response)
         answer = self._application(environ, start_response)
         if (signer.service, method) == ("lambda", "DELETE"):
             self._amazon.functions_changed()
@@ -180,12 +187,12 @@ class _Gate:
         start_response("200 OK", [("Content-Type", "text/xml")])
         return [content.encode()]
 
-    def _refusal(self, signer: Signer, method: str, url: str, content: str, body: bytes) -> Refusal | None:
-        """Why a signed request is refused. ``content`` is what S3's client says the body is."""
+    def _refusal(self, signer: Signer, method: str, url: str, said: str, content: str) -> Refusal | None:
+        """Why a signed request is refused. ``content`` is the body's hash, ``said`` what S3's client says it is."""
         if signer.service not in _SERVICES:
             message = f"the rehearsal has no stand-in for {signer.service}"
             return Refusal(HTTPStatus.FORBIDDEN, "UnknownService", message)
-        if _SHA256.fullmatch(content) and hashlib.sha256(body).hexdigest() != content:
+        if _SHA256.fullmatch(said) and content != said:
             message = "The provided 'x-amz-content-sha256' header does not match what was computed."
             return Refusal(HTTPStatus.BAD_REQUEST, "XAmzContentSHA256Mismatch", message)
         if signer.key.role_arn is None:

@@ -20,6 +20,7 @@ from orchestrator.rehearsal.aws.cloud import ACCOUNT, Amazon
 from orchestrator.rehearsal.aws.functions import Instance, runtime_libraries
 from orchestrator.rehearsal.aws.sigv4 import SignatureError, verify
 from orchestrator.rehearsal.front_door import Answer, Around, Listener, Request, as_it_is
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 
 
 class FunctionHost:
@@ -28,9 +29,10 @@ class FunctionHost:
     Whoever deletes a function or its URL, the provider or a client, ends what runs here.
     """
 
-    def __init__(self, amazon: Amazon, folder: Path, around: Around = as_it_is) -> None:
+    def __init__(self, amazon: Amazon, folder: Path, around: Around = as_it_is, latency: Latency = AT_ONCE) -> None:
         self._amazon = amazon
         self._around = around
+        self._latency = latency
         self._folder = folder
         self._runtime = runtime_libraries(folder / "runtime")
         self._listeners: dict[tuple[str, str], Listener] = {}
@@ -75,15 +77,19 @@ class FunctionHost:
             self._check_caller(region, request)
         except SignatureError as refusal:
             return Answer(HTTPStatus.FORBIDDEN, {"x-amzn-ErrorType": "AccessDeniedException"}, _message(str(refusal)))
+        since = self._latency.now()
         with self._lock:
             instance = self._instances.get((region, name))
             if instance is not None and instance.ended:
                 instance.end()
                 instance = None
+            is_cold = instance is None
             if instance is None:
                 instance = Instance(self._amazon, region, name, self._folder / uuid.uuid4().hex, self._runtime)
                 self._instances[region, name] = instance
         outcome = instance.invoke(_event(request))
+        if is_cold:
+            self._latency.wait("aws invocation", since)
         # One and the same answer for every error of a function, as Lambda: the reason is in its log.
         failed = Answer(HTTPStatus.BAD_GATEWAY, {}, b"Internal Server Error")
         if outcome.answer is None:

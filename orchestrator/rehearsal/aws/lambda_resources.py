@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.rehearsal.aws.function_url import FunctionHost
-from orchestrator.rehearsal.aws.resources import AwsResource, file_content, tags
+from orchestrator.rehearsal.aws.resources import AwsResource, file_path, tags
 from orchestrator.rehearsal.provider import RefusedError, ResourceType
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -179,7 +179,7 @@ def code(inputs: Mapping[str, Any]) -> dict[str, Any]:
         raise RefusedError("either the code or its place in S3 (bucket and key) must be given")
     if "code" not in inputs:
         return {"S3Bucket": inputs["s3Bucket"], "S3Key": inputs["s3Key"]}
-    content = file_content(inputs, "code")
+    content = file_path(inputs, "code").read_bytes()
     if len(content) > _DIRECT_UPLOAD_LIMIT:
         raise RefusedError(
             f"the zip has {len(content)} bytes; a direct upload must not have more than {_DIRECT_UPLOAD_LIMIT}: use S3"

@@ -94,12 +94,12 @@ def tag_list(configuration: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags(configuration).items()]
 
 
-def file_content(inputs: Mapping[str, Any], key: str) -> bytes:
-    """A file asset's or archive's bytes: the engine hands over paths, not contents."""
+def file_path(inputs: Mapping[str, Any], key: str) -> Path:
+    """Where a file asset or archive is: the engine hands over paths, not contents."""
     path = getattr(inputs[key], "path", None)
     if path is None:
         raise RefusedError(f"{key}: the rehearsal takes files only")
-    return Path(path).read_bytes()
+    return Path(path)
 
 
 class LogGroup(AwsResource, LiveType):

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi_aws as aws
 
 from orchestrator.rehearsal.aws.cloud import Amazon
-from orchestrator.rehearsal.aws.resources import AwsResource, file_content, tag_list
+from orchestrator.rehearsal.aws.resources import AwsResource, file_path, tag_list
 from orchestrator.rehearsal.provider import HalfMadeError, LiveType, RefusedError, ResourceType
 
 # https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/s3/bucket_lifecycle_configuration.go
@@ -129,14 +129,15 @@ class BucketObject(AwsResource):
     def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html."""
         bucket, key = inputs["bucket"], inputs["key"]
-        answer = self._ask(
-            f"uploading S3 Object ({key}) to Bucket ({bucket})",
-            self._client(configuration).put_object,
-            Bucket=bucket,
-            Key=key,
-            Body=file_content(inputs, "source"),
-            ContentType=inputs.get("contentType"),
-        )
+        with file_path(inputs, "source").open("rb") as content:
+            answer = self._ask(
+                f"uploading S3 Object ({key}) to Bucket ({bucket})",
+                self._client(configuration).put_object,
+                Bucket=bucket,
+                Key=key,
+                Body=content,
+                ContentType=inputs.get("contentType"),
+            )
         return f"{bucket}/{key}", {"etag": answer["ETag"].strip('"')}
 
     def exists(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from orchestrator.rehearsal.azure.regions import REGIONS, region
 from orchestrator.rehearsal.azure.rest import ArmError, query_parameters, tag_filter, unsupported
 from orchestrator.rehearsal.azure.subscription import Group, Resource, Subscription
 from orchestrator.rehearsal.azure.web import Web
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 
 _METADATA_API = frozenset({"2022-09-01"})
 _RESOURCES_API = frozenset({"2025-04-01", "2024-03-01"})
@@ -28,7 +29,9 @@ _TYPES = {"Microsoft.Web": ("sites", "serverFarms"), "Microsoft.Storage": ("stor
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
-def application(subscription: Subscription, directory: Directory, web: Web, login: Callable[[], str]) -> Flask:
+def application(
+    subscription: Subscription, directory: Directory, web: Web, login: Callable[[], str], latency: Latency = AT_ONCE
+) -> Flask:
     """The WSGI application; ``login`` is the URL of the endpoint that gives tokens."""
     app = Flask(__name__, static_folder=None)
     app.register_error_handler(ArmError, ArmError.response)
@@ -50,7 +53,7 @@ def application(subscription: Subscription, directory: Directory, web: Web, logi
     api = Blueprint("subscription", __name__, url_prefix="/subscriptions/<subscription_id>")
     _subscription_routes(api, subscription)
     _group_routes(api, subscription)
-    _app_routes(api, subscription, web)
+    _app_routes(api, subscription, web, latency)
     app.register_blueprint(api)
     return app
 
@@ -195,7 +198,7 @@ def _group(found: Group) -> dict[str, Any]:
     }
 
 
-def _app_routes(api: Blueprint, subscription: Subscription, web: Web) -> None:
+def _app_routes(api: Blueprint, subscription: Subscription, web: Web, latency: Latency) -> None:
     path = "/resourceGroups/<group>/providers/Microsoft.Web/sites/<name>"
 
     @api.get(path)
@@ -210,11 +213,13 @@ def _app_routes(api: Blueprint, subscription: Subscription, web: Web) -> None:
         query_parameters(_API["Microsoft.Web"])
         found = web.app(group, name)
         subscription.authorize("Microsoft.Web/sites/host/listkeys/action", found.site.id)
+        since = latency.now()
         try:
             found.start()
         except HostError as error:
             # The keys are the host's: https://github.com/Azure/azure-functions-host/issues/4605
             raise ArmError(400, "BadRequest", "Encountered an error (ServiceUnavailable) from host runtime.") from error
+        latency.wait("azure keys", since)
         site = found.site
         return jsonify({"masterKey": site.master_key, "functionKeys": {"default": site.function_key}, "systemKeys": {}})
 

@@ -121,13 +121,15 @@ def _check_conditions(blob: Blob) -> None:
 def _content(blob: Blob) -> Response:
     first, end = _asked_bytes(blob)
     part = first is not None
-    answer = Response(blob.content[first:end], HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
+    content = blob.content.blocks(first or 0, end)
+    answer = Response(content, HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
+    answer.content_length = end - (first or 0)
     answer.headers["Content-Type"] = blob.content_type
     for name, header in OVERRIDES.items():
         if name in request.args:
             answer.headers[header] = request.args[name]
     if part:
-        answer.headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(blob.content)}"
+        answer.headers["Content-Range"] = f"bytes {first}-{end - 1}/{blob.content.size}"
     answer.headers["x-ms-blob-content-md5" if part else "Content-MD5"] = blob.md5
     answer.headers["ETag"] = blob.etag
     answer.headers["Last-Modified"] = format_datetime(blob.modified, usegmt=True)
@@ -148,7 +150,7 @@ def _content(blob: Blob) -> Response:
 
 def _asked_bytes(blob: Blob) -> tuple[int | None, int]:
     """(first, end) of the range that is asked for; no first for the whole blob, as with a range that is malformed."""
-    size = len(blob.content)
+    size = blob.content.size
     asked = _RANGE.fullmatch(request.headers.get("x-ms-range") or request.headers.get("Range", ""))
     if request.method == "HEAD" or asked is None or (asked[2] and int(asked[2]) < int(asked[1])):
         return None, size

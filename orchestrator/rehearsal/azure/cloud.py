@@ -15,6 +15,7 @@ from orchestrator.rehearsal.azure.storage import Storage
 from orchestrator.rehearsal.azure.subscription import Subscription
 from orchestrator.rehearsal.azure.web import Web
 from orchestrator.rehearsal.front_door import Around, as_it_is
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 from orchestrator.rehearsal.tls import certificates
 
 _RELEASED_PACKAGE = "released-package.zip"
@@ -27,9 +28,16 @@ class AzureCloud:
     want to change is on ``subscription``, ``storage`` and ``web``.
     """
 
-    def __init__(self, folder: Path, subscription: str | None = None, around: Around = as_it_is) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        subscription: str | None = None,
+        around: Around = as_it_is,
+        latency: Latency = AT_ONCE,
+    ) -> None:
         self._folder = folder
         self._around = around
+        self._latency = latency
         self.tls = certificates(folder / "tls")
         self.directory = Directory()
         self.subscription = Subscription(
@@ -37,7 +45,7 @@ class AzureCloud:
         )
         self.storage = Storage(self.subscription)
         self.web = Web(self.subscription, self.storage, self._start)
-        manager = arm.application(self.subscription, self.directory, self.web, lambda: self.login)
+        manager = arm.application(self.subscription, self.directory, self.web, lambda: self.login, latency)
         self._arm, self._login = (self.tls.serve(app, around) for app in (manager, self.directory.app))
         self._blobs = self.tls.serve(blob_rest.application(self.storage))  # Only functions and hosts read there.
         self.login = f"https://127.0.0.1:{self._login.port}"
@@ -82,6 +90,7 @@ class AzureCloud:
             check_token=self.directory.check,
             keep_package=self._keep_package,
             around=self._around,
+            latency=self._latency,
         )
 
     def _keep_package(self, site: Site, package: bytes) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from orchestrator.rehearsal.azure.host import Host, HostError, Match, Site, log
 from orchestrator.rehearsal.azure.scm import ScmSite
 from orchestrator.rehearsal.front_door import Answer, Around, Listener, Request, as_it_is
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 from orchestrator.rehearsal.tls import Tls
 
 _FETCH_SECONDS = 60
@@ -41,17 +42,20 @@ class FunctionApp:
         check_token: Callable[[str | None], None],
         keep_package: Callable[[Site, bytes], None],
         around: Around = as_it_is,
+        latency: Latency = AT_ONCE,
     ) -> None:
         self.site = site
         self._folder = folder
         self._tls = tls
         self._keep_package = keep_package
+        self._latency = latency
+        self._is_cold = True  # Until a function was called.
         self._lock = threading.Lock()
         self._stopped = False
         self._package: bytes | None = None
         self._host: Host | None = None
         self._door = Listener(self._answer, tls.server, around=around)
-        self._scm = Listener(ScmSite(site, check_token, self._publish).answer, tls.server, around=around)
+        self._scm = Listener(ScmSite(site, check_token, self._publish, latency).answer, tls.server, around=around)
         self.host_name = self._door.address
         self.scm_host_name = self._scm.address
 
@@ -79,6 +83,7 @@ class FunctionApp:
         if path == "/" or path.lower().startswith(("/admin", "/runtime")):
             text = f"not supported in rehearsal: {request.method} {path} of a function app's host"
             return Answer(HTTPStatus.NOT_IMPLEMENTED, {"Content-Type": "text/plain"}, text.encode())
+        since = self._latency.now()
         try:
             with self._lock:
                 host = self._running()
@@ -88,7 +93,14 @@ class FunctionApp:
         match = host.match(request) if host else None
         if host is None or match is None:
             return _NOT_FOUND
-        return host.call(match, request) if self._may_call(match, request) else _UNAUTHORIZED
+        if not self._may_call(match, request):
+            return _UNAUTHORIZED
+        with self._lock:
+            is_cold, self._is_cold = self._is_cold, False
+        answer = host.call(match, request)
+        if is_cold:
+            self._latency.wait("azure invocation", since)
+        return answer
 
     def _may_call(self, match: Match, request: Request) -> bool:
         """https://learn.microsoft.com/azure/azure-functions/function-keys-how-to#understand-keys."""
@@ -107,6 +119,7 @@ class FunctionApp:
             self._package = self._fetch(self.site.settings[_PACKAGE_URL])
         if self._host is None and self._package is not None:
             folder = self._folder / uuid.uuid4().hex
+            self._is_cold = True
             self._host = Host(self.site, self._package, folder, host_name=self.host_name, authority=self._tls.authority)
         return self._host
 

@@ -18,6 +18,7 @@ from orchestrator.rehearsal.azure.app_rules import FC1
 from orchestrator.rehearsal.azure.host import Site
 from orchestrator.rehearsal.azure.rest import ArmError
 from orchestrator.rehearsal.front_door import Answer, Request
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 
 # https://github.com/projectkudu/kudu/blob/master/Kudu.Contracts/Deployment/DeployStatus.cs
 _BUILDING, _FAILED, _SUCCESS = 1, 3, 4
@@ -30,9 +31,10 @@ class DeploymentError(Exception):
 
 
 class _Deployment:
-    def __init__(self, package: bytes, publish: Callable[[bytes], None]) -> None:
+    def __init__(self, package: bytes, publish: Callable[[bytes], None], latency: Latency) -> None:
         self.id = str(uuid.uuid4())
         self._received = datetime.now(UTC)
+        self._latency = latency
         self._seen = threading.Event()
         self._status = _BUILDING
         self._status_text = f"Building and Deploying '{self.id}'."
@@ -57,10 +59,12 @@ class _Deployment:
         return now
 
     def _run(self, package: bytes, publish: Callable[[bytes], None]) -> None:
+        since = self._latency.now()
         self._seen.wait(_UNSEEN_SECONDS)
         try:
             _check(package)
             publish(package)
+            self._latency.wait("azure publish", since)
         except DeploymentError as error:
             self._status_text = str(error)
             self._status = _FAILED
@@ -72,10 +76,17 @@ class _Deployment:
 class ScmSite:
     """Answers for one app. ``publish`` takes a package that is well formed, or raises DeploymentError."""
 
-    def __init__(self, site: Site, check_token: Callable[[str | None], None], publish: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        check_token: Callable[[str | None], None],
+        publish: Callable[[bytes], None],
+        latency: Latency = AT_ONCE,
+    ) -> None:
         self._site = site
         self._check_token = check_token
         self._publish = publish
+        self._latency = latency
         self._deployments: dict[str, _Deployment] = {}
         self._lock = threading.Lock()
 
@@ -103,7 +114,7 @@ class ScmSite:
             if any(not deployment.complete for deployment in self._deployments.values()):
                 text = "There is a deployment currently in progress. Please try again when it completes."
                 return Answer(HTTPStatus.CONFLICT, {"Content-Type": "text/plain"}, text.encode())
-            made = _Deployment(request.body, self._publish)
+            made = _Deployment(request.body, self._publish, self._latency)
             self._deployments[made.id] = made
         return _json(HTTPStatus.ACCEPTED, made.id)
 

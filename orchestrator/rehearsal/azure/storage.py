@@ -1,10 +1,9 @@
-"""A stand-in of Azure's storage accounts and their blobs, in memory. Its blob endpoint is in ``blob_rest``.
+"""A stand-in of Azure's storage accounts and their blobs. Its blob endpoint is in ``blob_rest``.
 
 https://learn.microsoft.com/rest/api/storagerp/ and https://learn.microsoft.com/rest/api/storageservices/.
 """
 
 import base64
-import hashlib
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from orchestrator.rehearsal.azure import lifecycle, sas
 from orchestrator.rehearsal.azure.regions import region
 from orchestrator.rehearsal.azure.rest import ArmError, not_found, unsupported
 from orchestrator.rehearsal.azure.subscription import ExistsError, Resource, Subscription
+from orchestrator.rehearsal.content import Content
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
 # https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create: fewer and shorter than other resources'.
@@ -34,14 +34,14 @@ class Blob:
     """A block blob."""
 
     name: str
-    content: bytes
+    content: Content
     content_type: str
     modified: datetime
 
     @property
     def md5(self) -> str:
         """Base64 of the MD5."""
-        return base64.b64encode(hashlib.md5(self.content, usedforsecurity=False).digest()).decode()
+        return self.content.md5_base64
 
     @property
     def etag(self) -> str:
@@ -267,7 +267,7 @@ class Storage:
         del account.containers[name]
 
     def put_blob(
-        self, group: str, account_name: str, container: str, name: str, *, content: bytes, content_type: str
+        self, group: str, account_name: str, container: str, name: str, *, content: Content | bytes, content_type: str
     ) -> Blob:
         """Write a blob with the account's key, as azure-native does."""
         account = self.account(group, account_name)
@@ -279,7 +279,8 @@ class Storage:
             )
         if len(name) not in _BLOB_LENGTH or name.endswith((".", "/")):
             raise ArmError(400, "InvalidUri", "The requested URI does not represent any resource on the server.")
-        blob = Blob(name, content, content_type, datetime.now(UTC))
+        held = Content([content]) if isinstance(content, bytes) else content
+        blob = Blob(name, held, content_type, datetime.now(UTC))
         self.container(group, account_name, container)[name] = blob
         return blob
 

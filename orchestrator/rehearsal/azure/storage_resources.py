@@ -10,6 +10,7 @@ from pulumi_azure_native import storage as azure_storage
 
 from orchestrator.rehearsal.azure.cloud import AzureCloud
 from orchestrator.rehearsal.azure.resources import AzureResource, asking, required
+from orchestrator.rehearsal.content import Content
 from orchestrator.rehearsal.provider import ProviderFunction, RefusedError, ResourceType
 
 _API = "2024-01-01"
@@ -195,7 +196,7 @@ class Blob(AzureResource):
                 account,
                 container,
                 name,
-                content=Path(path).read_bytes(),
+                content=Content.of_file(Path(path)),
                 content_type=inputs.get("contentType", "application/octet-stream"),
             )
             found = self._azure.storage.account(inputs["resourceGroupName"], account)

@@ -15,10 +15,12 @@ from typing import Any
 
 import duckdb
 
+from orchestrator.rehearsal.content import Content
 from orchestrator.rehearsal.gcp.bigquery import BigQuery, Table, now_ms, schema_resource
 from orchestrator.rehearsal.gcp.bigquery_values import csv_parts, text
 from orchestrator.rehearsal.gcp.cloud_storage import CloudStorage
 from orchestrator.rehearsal.gcp.rest import CloudError, only_fields, unsupported
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 from orchestrator.rehearsal.sql.query import Statement, invalid, translate
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
@@ -71,10 +73,13 @@ class Jobs:
     (1 GB, https://cloud.google.com/bigquery/docs/exporting-data#export_limitations).
     """
 
-    def __init__(self, bigquery: BigQuery, storage: CloudStorage, *, part_bytes: int) -> None:
+    def __init__(
+        self, bigquery: BigQuery, storage: CloudStorage, *, part_bytes: int, latency: Latency = AT_ONCE
+    ) -> None:
         self._bigquery = bigquery
         self._storage = storage
         self._part_bytes = part_bytes
+        self._latency = latency
         self._jobs: dict[tuple[str, str], Job] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -117,7 +122,8 @@ class Jobs:
                 raise CloudError(409, "duplicate", f"Already Exists: Job {project}:{job.location}.{job.id}")
             self._jobs[job.location, job.id] = job
         answer = self.resource(job)
-        threading.Thread(target=_run, args=(job, work), daemon=True).start()
+        (kind,) = given
+        threading.Thread(target=_run, args=(job, lambda job: self._lasting(kind, work, job)), daemon=True).start()
         return answer
 
     def get(self, project: str, job_id: str, location: str | None) -> Job:
@@ -166,6 +172,13 @@ class Jobs:
             "statistics": {name: str(at) for name, at in times.items() if at is not None} | job.statistics,
             "status": status,
         }
+
+    def _lasting(self, kind: str, work: Callable[[Job], None], job: Job) -> None:
+        """Do the work, and be RUNNING until its time is over; what a job wrote that is cancelled meanwhile stays."""
+        since = self._latency.now()
+        work(job)
+        if self._latency.wait(kind, since, until=job.cancelled):
+            raise _STOPPED
 
     # ---- query
 
@@ -268,10 +281,9 @@ class Jobs:
                 "See 'Exporting data into one or more files' in https://cloud.google.com/bigquery/docs/exporting-data.",
             )
         parts = max(1, math.ceil(table.bytes / self._part_bytes))
-        contents = csv_parts(job.connection, table, math.ceil(table.rows / parts) or 1)
         count = 0
-        for count, content in enumerate(contents, start=1):
-            self._storage.put_object(bucket, pattern.replace("*", f"{count - 1:012}"), content, "text/csv")
+        for count, blocks in enumerate(csv_parts(job.connection, table, parts), start=1):
+            self._storage.put_object(bucket, pattern.replace("*", f"{count - 1:012}"), Content(blocks), "text/csv")
         job.statistics = {"extract": {"destinationUriFileCounts": [str(count)], "inputBytes": str(table.bytes)}}
 
     def _check_bucket(self, uri: str, bucket: str, location: str) -> None:

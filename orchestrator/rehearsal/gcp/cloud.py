@@ -23,6 +23,7 @@ from orchestrator.rehearsal.gcp.identity import CLOUD_PLATFORM, Identity, TokenE
 from orchestrator.rehearsal.gcp.projects import Project
 from orchestrator.rehearsal.gcp.rest import CloudError, unsupported
 from orchestrator.rehearsal.gcp.sample import PublicTables
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 
 __all__ = ["CloudError", "GoogleCloud"]
 
@@ -56,6 +57,7 @@ class GoogleCloud:
         folder: Path,
         part_bytes: int = _PART_BYTES,
         around: Around = as_it_is,
+        latency: Latency = AT_ONCE,
     ) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.project = project
@@ -63,12 +65,20 @@ class GoogleCloud:
         self.access = Project(project)
         self.bigquery = BigQuery(tables, project=project)
         self.storage = CloudStorage(project=project)
-        self.jobs = Jobs(self.bigquery, self.storage, part_bytes=part_bytes)
+        self.jobs = Jobs(self.bigquery, self.storage, part_bytes=part_bytes, latency=latency)
         app = Flask(__name__, static_folder=None)
         self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=around(WSGIRequestHandler))
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
         leads_here = {"STORAGE_EMULATOR_HOST": self.endpoint}
-        self.run = CloudRun(self.access, self.storage, identity, variables=leads_here, folder=folder, around=around)
+        self.run = CloudRun(
+            self.access,
+            self.storage,
+            identity,
+            variables=leads_here,
+            folder=folder,
+            around=around,
+            latency=latency,
+        )
         app.before_request(self._check_caller)
         app.register_error_handler(CloudError, CloudError.response)
         app.register_error_handler(HTTPException, _refuse_unknown)

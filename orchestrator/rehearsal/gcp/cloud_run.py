@@ -22,6 +22,7 @@ from orchestrator.rehearsal.gcp.cloud_storage import CloudStorage
 from orchestrator.rehearsal.gcp.identity import Identity
 from orchestrator.rehearsal.gcp.projects import Project
 from orchestrator.rehearsal.gcp.rest import CloudError, checked_labels
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 
 SERVICE = "run.googleapis.com"
 INVOKE = "run.routes.invoke"
@@ -51,6 +52,7 @@ class CloudRun:
         variables: Mapping[str, str],
         folder: Path,
         around: Around = as_it_is,
+        latency: Latency = AT_ONCE,
     ) -> None:
         self._project = project
         self._storage = storage
@@ -58,6 +60,7 @@ class CloudRun:
         self._variables = variables
         self._folder = folder
         self._around = around
+        self._latency = latency
         self._services: dict[tuple[str, str], _Service] = {}
         self._operations: dict[str, dict[str, Any]] = {}
         self._lock = threading.RLock()
@@ -88,6 +91,7 @@ class CloudRun:
                 variables={**self._variables, "K_SERVICE": name, "K_REVISION": made, "K_CONFIGURATION": name},
                 folder=self._folder / uuid.uuid4().hex,
                 around=self._around,
+                latency=self._latency,
             )
             added = _added(full_name, f"{full_name}/revisions/{made}", host.url)
             self._services[region, name] = _Service({**resource, "labels": labels, **added}, host)
@@ -149,7 +153,7 @@ class CloudRun:
 
     def _source(self, bucket: str, name: str) -> bytes:
         try:
-            content = self._storage.get_object(bucket, name).content
+            content = self._storage.get_object(bucket, name).content.read()
         except CloudError as error:
             raise CloudError(404, "NOT_FOUND", f"Source gs://{bucket}/{name}: {error.message}") from error
         if not zipfile.is_zipfile(io.BytesIO(content)):

@@ -20,6 +20,7 @@ from orchestrator.rehearsal.function_process import remove, unpack
 from orchestrator.rehearsal.gcp.cloud_run_rules import Revision
 from orchestrator.rehearsal.gcp.identity import Identity, MetadataServer, ServiceAccount, TokenError
 from orchestrator.rehearsal.http_function import FunctionFailedError, FunctionTimedOutError, HttpFunction
+from orchestrator.rehearsal.latency import AT_ONCE, Latency
 
 # "Your container instances must start an HTTP server within 4 minutes."
 _START_SECONDS = 240.0
@@ -48,6 +49,7 @@ class ServiceHost:
         variables: Mapping[str, str],
         folder: Path,
         around: Around = as_it_is,
+        latency: Latency = AT_ONCE,
     ) -> None:
         self._revision = revision
         self._source = source
@@ -56,6 +58,7 @@ class ServiceHost:
         self._may_invoke = may_invoke
         self._variables = variables
         self._folder = folder
+        self._latency = latency
         self._instance: _Instance | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -85,7 +88,8 @@ class ServiceHost:
         refusal = self._refusal(request)
         if refusal:
             return refusal
-        function = self._function()
+        since = self._latency.now()
+        function, is_cold = self._function()
         if function is None:
             return _plain(HTTPStatus.NOT_FOUND, "Page not found")
         try:
@@ -96,18 +100,21 @@ class ServiceHost:
             if isinstance(failure, FunctionTimedOutError):
                 return _plain(HTTPStatus.GATEWAY_TIMEOUT, "upstream request timeout")
             return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
+        if is_cold:
+            self._latency.wait("gcp invocation", since)
         if len(answer.body) > _ANSWER_LIMIT:
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "Response size was too large.")
         return answer
 
-    def _function(self) -> HttpFunction | None:
-        """The warm instance's process, or a new one's; None once the service is gone."""
+    def _function(self) -> tuple[HttpFunction | None, bool]:
+        """The warm instance's process, or a new one's, and whether it is new; None once the service is gone."""
         with self._lock:
             if self._closed:
-                return None
+                return None, False
             if self._instance is not None and self._instance.function.ended:
                 self._instance.end()
                 self._instance = None
+            is_new = self._instance is None
             if self._instance is None:
                 self._instance = _Instance(
                     self._revision,
@@ -116,7 +123,7 @@ class ServiceHost:
                     variables=self._variables,
                     folder=self._folder / uuid.uuid4().hex,
                 )
-            return self._instance.function
+            return self._instance.function, is_new
 
     def _refusal(self, request: Request) -> Answer | None:
         """What a caller gets who may not come in: https://cloud.google.com/run/docs/troubleshooting#unauthorized-client."""

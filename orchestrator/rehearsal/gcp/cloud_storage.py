@@ -1,10 +1,8 @@
-"""A stand-in of Cloud Storage's buckets and objects, in memory. Its routes are in ``cloud_storage_rest``.
+"""A stand-in of Cloud Storage's buckets and objects. Its routes are in ``cloud_storage_rest``.
 
 https://cloud.google.com/storage/docs/json_api/v1.
 """
 
-import base64
-import hashlib
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import google_crc32c
-
+from orchestrator.rehearsal.content import Content
 from orchestrator.rehearsal.gcp import cloud_storage_iam
 from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
 from orchestrator.rehearsal.gcp.rest import CloudError, checked_labels, unsupported
@@ -34,20 +31,20 @@ class StoredObject:
     """An object's content with what Cloud Storage says of it; ``generation`` in microseconds since 1970."""
 
     name: str
-    content: bytes
+    content: Content
     content_type: str
     generation: int
     created: str
 
     @property
     def crc32c(self) -> str:
-        """Base64 of the big-endian CRC32C, https://cloud.google.com/storage/docs/data-validation."""
-        return base64.b64encode(google_crc32c.value(self.content).to_bytes(4, "big")).decode()
+        """Base64 of the big-endian CRC32C."""
+        return self.content.crc32c_base64
 
     @property
     def md5(self) -> str:
         """Base64 of the MD5."""
-        return base64.b64encode(hashlib.md5(self.content, usedforsecurity=False).digest()).decode()
+        return self.content.md5_base64
 
 
 @dataclass
@@ -185,11 +182,12 @@ class CloudStorage:
             bucket = self._buckets.get(name)
             return bucket is not None and any(binding.allows(email, permission, resource) for binding in bucket.policy)
 
-    def put_object(self, bucket_name: str, name: str, content: bytes, content_type: str) -> StoredObject:
+    def put_object(self, bucket_name: str, name: str, content: Content | bytes, content_type: str) -> StoredObject:
         """Write an object, as an extract job does; CloudError 400 for its name, 404 when there is no such bucket."""
         _check_object_name(name)
         generation = int(datetime.now(UTC).timestamp() * 1_000_000)
-        stored = StoredObject(name, content, content_type, generation, _now())
+        held = Content([content]) if isinstance(content, bytes) else content
+        stored = StoredObject(name, held, content_type, generation, _now())
         with self._lock:
             self._bucket(bucket_name).objects[name] = stored
         return stored

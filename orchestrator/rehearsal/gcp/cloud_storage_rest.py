@@ -114,7 +114,7 @@ def _object_resource(bucket: str, stored: StoredObject) -> dict[str, Any]:
         "metageneration": "1",
         "contentType": stored.content_type,
         "storageClass": "STANDARD",
-        "size": str(len(stored.content)),
+        "size": str(stored.content.size),
         "md5Hash": stored.md5,
         "crc32c": stored.crc32c,
         "timeCreated": stored.created,
@@ -124,27 +124,34 @@ def _object_resource(bucket: str, stored: StoredObject) -> dict[str, Any]:
 
 def _media(stored: StoredObject) -> Response:
     """The content, or the one range of it that is asked for; the hashes are always of the whole object."""
-    answer = Response(stored.content, mimetype=stored.content_type)
+    size, part = stored.content.size, _asked_part(stored.content.size)
+    first, end = part or (0, size)
+    if part and first >= size:
+        answer = Response("Request range not satisfiable", 416, mimetype="text/html")
+        answer.headers["Content-Range"] = f"bytes */{size}"
+        return answer
+    answer = Response(stored.content.blocks(first, end), 206 if part else 200, mimetype=stored.content_type)
+    answer.content_length = end - first
+    if part:
+        answer.headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
     answer.headers["X-Goog-Hash"] = f"crc32c={stored.crc32c},md5={stored.md5}"
     answer.headers["X-Goog-Generation"] = str(stored.generation)
     answer.headers["X-Goog-Metageneration"] = "1"
     answer.headers["X-Goog-Stored-Content-Encoding"] = "identity"
-    answer.headers["X-Goog-Stored-Content-Length"] = str(len(stored.content))
+    answer.headers["X-Goog-Stored-Content-Length"] = str(size)
     answer.headers["ETag"] = f"{stored.generation}/1"
     answer.accept_ranges = "bytes"
-    # RFC 9110, 14.2: a unit that is not known, and a range that makes no sense, are passed over.
+    return answer
+
+
+def _asked_part(size: int) -> tuple[int, int] | None:
+    """(first, end) of the range that is asked for; None for the whole object.
+
+    RFC 9110, 14.2: a unit that is not known, and a range that makes no sense, are passed over.
+    """
     if request.range is None or request.range.units != "bytes":
-        return answer
+        return None
     if len(request.range.ranges) != 1:
         raise unsupported(f"a download of several ranges, {request.headers['Range']}")
-    size = len(stored.content)
     first, end = request.range.ranges[0]
-    first, end = (max(0, size + first), size) if first < 0 else (first, min(size, end or size))
-    if first >= size:
-        answer = Response("Request range not satisfiable", 416, mimetype="text/html")
-        answer.headers["Content-Range"] = f"bytes */{size}"
-        return answer
-    answer.status_code = 206
-    answer.set_data(stored.content[first:end])
-    answer.headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
-    return answer
+    return (max(0, size + first), size) if first < 0 else (first, min(size, end or size))

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pulumi_gcp as gcp
 
+from orchestrator.rehearsal.content import Content
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 from orchestrator.rehearsal.gcp.cloud_storage_iam import Binding
 from orchestrator.rehearsal.gcp.identity import ServiceAccount
@@ -94,7 +95,7 @@ class BucketObject(GoogleResource):
             raise RefusedError(f"{name}: the rehearsal takes files only")
         kind = inputs.get("contentType", "application/octet-stream")
         with self._doing(f"uploading object {name}", "storage.objects.create", f"projects/_/buckets/{bucket}"):
-            made = self._google.storage.put_object(bucket, name, Path(path).read_bytes(), kind)
+            made = self._google.storage.put_object(bucket, name, Content.of_file(Path(path)), kind)
         link = f"https://www.googleapis.com/storage/v1/b/{bucket}/o/{quote(name, safe='')}"
         return f"{bucket}-{name}", {
             "crc32c": made.crc32c,

@@ -7,6 +7,8 @@ table, ``public_storms``, with the year as text in ``_table_suffix``.
 
 import glob
 import re
+import secrets
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ import duckdb
 
 from orchestrator.errors import UsageError
 from orchestrator.rehearsal.gcp import synthetic
+
+# Of tables and results that are larger, the rest is on disk.
+_MOST_MEMORY = "1GB"
 
 PROJECT = "bigquery-public-data"
 DATASET = "noaa_historic_severe_storms"
@@ -140,7 +145,9 @@ class PublicTables:
             UsageError: nothing matches, the kind of file is unknown, it is not readable, or its columns or
                 years are wrong.
         """
-        database = duckdb.connect()
+        # A folder of its own, which DuckDB makes when it needs it, and removes: a query may reach that, and no other.
+        rest = Path(tempfile.gettempdir(), f"duckdb-{secrets.token_hex(8)}")
+        database = duckdb.connect(config={"memory_limit": _MOST_MEMORY, "temp_directory": str(rest)})
         # Nothing is fetched at run time: an extension that is not built in is an error, not a download.
         database.execute("SET autoinstall_known_extensions = false")
         if source is None:

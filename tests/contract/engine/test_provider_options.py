@@ -180,8 +180,8 @@ def test_a_file_is_uploaded_kept_out_of_the_outputs_refreshed_and_replaced_when_
         s3 = three.amazon.client("s3", REGION)
         return {
             "aws": s3.get_object(Bucket=name, Key="file")["Body"].read(),
-            "gcp": three.google.storage.get_object(name, "file").content,
-            "azure": three.azure.storage.container(name, places, "files")["file"].content,
+            "gcp": three.google.storage.get_object(name, "file").content.read(),
+            "azure": three.azure.storage.container(name, places, "files")["file"].content.read(),
         }
 
     did = engine.up(program)
