@@ -1,15 +1,16 @@
 """Hail reports -> counts per day of month -> chart: the part to replace for another question.
 
-The handlers call `analyse` with the bytes of the CSV that the query extracted, and want an `Analysis` back;
-everything else in this module is free. It runs in the compute cloud, so it may import what
-``requirements.in`` names and nothing more.
+The handlers call `analyse` with the CSV that the query extracted, as a stream, and want an `Analysis` back; everything
+else in this module is free. An extract may be larger than the function's memory: no more than some rows of it should be
+there at once. It runs in the compute cloud, so it may import what ``requirements.in`` names and nothing more.
 """
 
 import calendar
-import io
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ class Analysis:
     figure: Figure
 
 
-def analyse(csv: bytes, *, title: str, source: str) -> Analysis:
+def analyse(csv: BinaryIO, *, title: str, source: str) -> Analysis:
     """Count and chart the reports in ``csv``, one a row in any order; ``source`` says on the chart whose they are.
 
     Columns: event_begin_time (ISO 8601, local time), magnitude (inches; may be empty), month (1 to 12).
@@ -42,11 +43,23 @@ def analyse(csv: bytes, *, title: str, source: str) -> Analysis:
         ValueError: a column is missing or a value cannot be read; the text names the column.
     """
     reports = read(csv)
-    counts = reports["event_begin_time"].dt.day.value_counts().sort_index()
-    figure = draw(reports, counts, title) if len(reports) else draw_nothing(title)
+    figure = draw(reports, title) if reports.rows else draw_nothing(title)
     figure.text(0.97, 0.025, f"Data: {source}", ha="right", fontsize=14, color=FAINT, parse_math=False)
-    return Analysis(len(reports), {str(day): int(count) for day, count in counts.items()}, figure)
+    return Analysis(reports.rows, {str(day): count for day, count in sorted(reports.days.items())}, figure)
 
+
+@dataclass
+class Reports:
+    """What the chart says of all reports; it does not grow with them. ``days`` counts by day, ``largest`` in inches."""
+
+    rows: int = 0
+    days: Counter[int] = field(default_factory=Counter)
+    months: set[int] = field(default_factory=set)
+    years: set[int] = field(default_factory=set)
+    largest: float = -math.inf
+
+
+ROWS_AT_ONCE = 10_000
 
 COLUMNS: Final[dict[str, Callable[["pd.Series[str]"], "pd.Series[Any]"]]] = {
     "event_begin_time": lambda text: pd.to_datetime(text, format="ISO8601"),
@@ -55,32 +68,59 @@ COLUMNS: Final[dict[str, Callable[["pd.Series[str]"], "pd.Series[Any]"]]] = {
 }
 
 
-def read(csv: bytes) -> pd.DataFrame:
-    """The reports in ``csv``, each column in its type; raises as `analyse` does."""
-    reports = pd.read_csv(io.BytesIO(csv), dtype=str) if csv.strip() else pd.DataFrame(columns=list(COLUMNS), dtype=str)
-    missing = [column for column in COLUMNS if column not in reports]
-    if missing:
-        raise ValueError(f"the CSV lacks the columns {', '.join(missing)}; it has {', '.join(reports.columns)}")
-    for column, convert in COLUMNS.items():
-        try:
-            reports[column] = convert(reports[column])
-        except ValueError as error:
-            raise ValueError(f"the CSV's column {column} cannot be read: {error}") from error
-        if column != "magnitude" and reports[column].isna().any():
-            raise ValueError(f"the CSV's column {column} is empty in {reports[column].isna().sum()} rows")
+def read(csv: BinaryIO) -> Reports:
+    """What ``csv`` says, to its end; raises as `analyse` does, and what the stream raises."""
+    reports, empty = Reports(), Counter[str]()
+    for rows in _some_at_a_time(csv):
+        for column, convert in COLUMNS.items():
+            try:
+                rows[column] = convert(rows[column])
+            except ValueError as error:
+                where = f", counted from row {reports.rows + 1}" if reports.rows else ""
+                raise ValueError(f"the CSV's column {column} cannot be read: {error}{where}") from error
+            empty[column] += int(rows[column].isna().sum())
+        times = rows["event_begin_time"].dt
+        reports.rows += len(rows)
+        reports.days.update(times.day.value_counts().to_dict())
+        reports.months.update(rows["month"].unique())
+        reports.years.update(times.year.unique())
+        reports.largest = max(reports.largest, rows["magnitude"].max())  # The first one, if the second is not a number.
+    for column in ("event_begin_time", "month"):
+        if empty[column]:
+            raise ValueError(f"the CSV's column {column} is empty in {empty[column]} rows")
     return reports
 
 
-def draw(reports: pd.DataFrame, counts: "pd.Series[int]", title: str) -> Figure:
+def _some_at_a_time(csv: BinaryIO) -> Iterator[pd.DataFrame]:
+    """The columns that are needed, as text."""
+    names: list[str] = []
+
+    def is_needed(name: str) -> bool:
+        names.append(name)
+        return name in COLUMNS
+
+    try:
+        chunks = pd.read_csv(csv, dtype=str, usecols=is_needed, chunksize=ROWS_AT_ONCE)
+    except pd.errors.EmptyDataError:  # Not even a header.
+        return
+    with chunks:
+        missing = [column for column in COLUMNS if column not in names]
+        if missing:
+            raise ValueError(f"the CSV lacks the columns {', '.join(missing)}; it has {', '.join(names)}")
+        yield from chunks
+
+
+def draw(reports: Reports, title: str) -> Figure:
     """A bar for each day that has reports, on an axis with every day of the month."""
     figure, axes = _sheet(title)
-    bars = axes.bar(counts.index, counts, width=0.8, color=BAR, zorder=2)
+    days, counts = zip(*sorted(reports.days.items()), strict=True)
+    bars = axes.bar(days, counts, width=0.8, color=BAR, zorder=2)
     axes.bar_label(bars, padding=5, fontsize=18, color=INK)
     # 2000 was a leap year, so February has its 29 days. Several months share the axis of the longest.
-    days = max(calendar.monthrange(2000, int(month))[1] for month in reports["month"].unique())
-    axes.set_xlim(0.4, days + 0.6)
-    axes.set_xticks(range(1, days + 1))
-    axes.set_ylim(0, counts.max() * 1.1)
+    longest = max(calendar.monthrange(2000, int(month))[1] for month in reports.months)
+    axes.set_xlim(0.4, longest + 0.6)
+    axes.set_xticks(range(1, longest + 1))
+    axes.set_ylim(0, max(counts) * 1.1)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("Day of month", fontsize=20, color=INK, labelpad=14)
     axes.set_ylabel("Hail reports", fontsize=20, color=INK, labelpad=14)
@@ -108,12 +148,12 @@ def _sheet(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _summary(reports: pd.DataFrame) -> str:
+def _summary(reports: Reports) -> str:
     """One line under the title: "27 reports, 1957 to 1995, hail up to 3 inches"."""
-    years = reports["event_begin_time"].dt.year
-    parts = [f"{len(reports)} report{'s' if len(reports) > 1 else ''}", f"{years.min()} to {years.max()}"]
-    if years.min() == years.max():
-        parts[1] = str(years.min())
-    if reports["magnitude"].notna().any():
-        parts.append(f"hail up to {reports['magnitude'].max():g} inches")
+    first, last = min(reports.years), max(reports.years)
+    parts = [f"{reports.rows} report{'s' if reports.rows > 1 else ''}", f"{first} to {last}"]
+    if first == last:
+        parts[1] = str(first)
+    if reports.largest > -math.inf:
+        parts.append(f"hail up to {reports.largest:g} inches")
     return ", ".join(parts)

@@ -7,7 +7,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 
 import cold_start  # isort: split
 
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import closing, suppress
 from typing import Any
 
 from environment import setting
@@ -16,10 +17,12 @@ with cold_start.importing():
     import boto3  # The runtime's own: it is not in requirements.in.
     from botocore.exceptions import BotoCoreError, ClientError
 
-    def _fetch() -> bytes:
+    def _fetch() -> Generator[bytes, None, None]:
+        """boto3 itself checks, at the end, the length, and the checksum of an object that has one."""
         bucket, key = setting("DATA_BUCKET"), setting("DATA_KEY")
         try:
-            return boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            with closing(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"]) as body:
+                yield from body.iter_chunks(cold_start.BLOCK_BYTES)
         except (BotoCoreError, ClientError) as error:
             raise RuntimeError(f"cannot read s3://{bucket}/{key}: {error}") from error
 
@@ -29,13 +32,15 @@ with cold_start.importing():
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both.
     """Answer one request: ``event`` and the result are payload format 2.0, header names in lower case."""
-    content_type, body = chart.respond(_csv(), accept=event["headers"].get("accept", ""))
-    return {"statusCode": 200, "headers": {"content-type": content_type}, "body": body}
-
-
-def _csv() -> bytes:
-    """What was fetched ahead, the first time. Lambda may start a process before the CSV is there: then fetch it now."""
+    accept = event["headers"].get("accept", "")
     if _ahead:
+        # Lambda may start a process before the CSV is there, and may let it rest until the connection is gone.
         with suppress(RuntimeError):
-            return _ahead.pop().content()
-    return _fetch()
+            return _answer(_ahead.pop(), accept)
+    return _answer(cold_start.Download(_fetch), accept)
+
+
+def _answer(download: cold_start.Download, accept: str) -> dict[str, Any]:
+    with download:
+        content_type, body = chart.respond(download.stream(), accept=accept)
+    return {"statusCode": 200, "headers": {"content-type": content_type}, "body": body}

@@ -9,6 +9,7 @@ import base64
 import html
 import io
 import json
+from typing import BinaryIO
 
 import analysis
 from analysis import Analysis
@@ -29,7 +30,7 @@ PAGE = """<!doctype html>
 """
 
 
-def respond(csv: bytes, *, accept: str) -> tuple[str, str]:
+def respond(csv: BinaryIO, *, accept: str) -> tuple[str, str]:
     """Analyse the extract: the content type and body for a client whose Accept header is ``accept``."""
     title = setting("CHART_TITLE")
     return answer(analysis.analyse(csv, title=title, source=setting("CHART_SOURCE")), title=title, accept=accept)

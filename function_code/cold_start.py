@@ -5,14 +5,17 @@ are imported. What the stack has set stays as it is.
 """
 
 import gc
+import io
 import os
+import queue
 import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import left_out
 
@@ -58,27 +61,68 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
-class Download(threading.Thread):
-    """Fetches the CSV while the libraries are imported: the network takes no processor."""
+BLOCK_BYTES = 1 << 20
+"""What a handler reads at once."""
+_BLOCKS_AHEAD = 8
 
-    def __init__(self, fetch: Callable[[], bytes]) -> None:
-        super().__init__(daemon=True)
-        self._fetch = fetch
-        self._content = b""
-        self._error: BaseException | None = None
-        self.start()
 
-    def run(self) -> None:
-        """Fetch, in the thread."""
+class Download(io.RawIOBase):
+    """The CSV, fetched in blocks while the libraries are imported: the network takes no processor.
+
+    Some blocks are fetched before they are asked for, and no more than some: the function's memory may be smaller than
+    the CSV. Who leaves it closes it, or its thread would wait for ever; a fetch that goes on ends with its next block.
+    """
+
+    def __init__(self, fetch: Callable[[], Generator[bytes, None, None]]) -> None:
+        super().__init__()
+        # After the blocks, and for ever: b"", or what went wrong.
+        self._blocks: queue.Queue[bytes | BaseException] = queue.Queue(_BLOCKS_AHEAD)
+        self._rest = memoryview(b"")
+        threading.Thread(target=self._run, args=(fetch,), daemon=True).start()
+
+    def _run(self, fetch: Callable[[], Generator[bytes, None, None]]) -> None:
+        end: bytes | BaseException = b""
         try:
-            self._content = self._fetch()
+            with closing(fetch()) as blocks:
+                for block in blocks:
+                    if self.closed:
+                        return
+                    if block:
+                        self._blocks.put(block)
         except BaseException as error:  # noqa: BLE001 - raised again where the content is wanted
-            self._error = error
+            end = error
+        self._blocks.put(end)
 
-    def content(self) -> bytes:
-        """Wait for the CSV; raises what the fetch raised."""
-        self.join()
-        error, self._error = self._error, None  # Its traceback leads back here: a circle, which would keep all in it.
-        if error is not None:
-            raise error
-        return self._content
+    def stream(self) -> BinaryIO:
+        """The CSV, once there is something to read; raises what the fetch raised before."""
+        self._rest = self._next()
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what there is of a block; raises, in its place, what the fetch raised."""
+        if not self._rest:
+            self._rest = self._next()
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+    def _next(self) -> memoryview:
+        block = self._blocks.get()
+        if isinstance(block, bytes) and block:
+            return memoryview(block)
+        self._blocks.put(block)  # Who asks again gets it again.
+        if isinstance(block, BaseException):
+            raise block
+        return memoryview(b"")
+
+    def close(self) -> None:
+        """Fetch no more."""
+        super().close()
+        with suppress(queue.Empty):
+            while True:  # Makes room: the thread puts what it has, and then looks whether this is closed.
+                self._blocks.get_nowait()

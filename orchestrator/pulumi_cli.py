@@ -24,6 +24,7 @@ from semver import VersionInfo
 from orchestrator.errors import UsageError
 from orchestrator.home import Home
 from orchestrator.stop import Stop
+from orchestrator.text_file import replace_text
 
 # Events over gRPC, and destroy of inline programs (ours are all inline), need this much.
 OLDEST = VersionInfo(3, 206, 0)
@@ -33,6 +34,7 @@ _VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 _INSTALL_SECONDS = 300
 _BUILD_SECONDS = 3600
 _ASK_AGAIN_SECONDS = 0.25
+_CHECKED = "pulumi-checked"
 _INSTALL = "import sys; from pulumi.automation import PulumiCommand; PulumiCommand.install(root=sys.argv[1])"
 
 
@@ -55,13 +57,13 @@ def find(home: Home, progress: Callable[[str], None], stop: Stop) -> Cli:
     if on_path is None:
         reasons.append("On PATH: there is no pulumi.")
     else:
-        cli = _check(Path(on_path), reasons, where="On PATH")
+        cli = _checked_once(Path(on_path), home, reasons, where="On PATH")
         if cli:
             return cli
     root = home.folder("pulumi") / str(wanted)
     with _locked(home.folder("pulumi") / "lock", progress, stop):
         if root.exists():
-            cli = _check(root / "bin" / "pulumi", reasons, where="In the home")
+            cli = _checked_once(root / "bin" / "pulumi", home, reasons, where="In the home")
             if cli:
                 return cli
             shutil.rmtree(root)
@@ -83,6 +85,25 @@ def find(home: Home, progress: Callable[[str], None], stop: Stop) -> Cli:
         resolution=f"install Pulumi {wanted} (https://www.pulumi.com/docs/iac/download-install/) "
         "or Go 1.25 or later (https://go.dev/dl/), and run again.",
     )
+
+
+def _checked_once(executable: Path, home: Home, reasons: list[str], *, where: str) -> Cli | None:
+    """As ``_check``, but a file that was checked last time is not asked again: that takes half a second."""
+    note = home.root / _CHECKED
+    with contextlib.suppress(OSError, ValueError):
+        file, _, said = note.read_text("utf-8").rpartition(" ")
+        if file == _file(executable):
+            return Cli(executable, VersionInfo.parse(said))
+    cli = _check(executable, reasons, where=where)
+    if cli:
+        with contextlib.suppress(OSError):
+            replace_text(note, f"{_file(executable)} {cli.version}")
+    return cli
+
+
+def _file(executable: Path) -> str:
+    status = executable.stat()
+    return f"{executable.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
 def _check(executable: Path, reasons: list[str], *, where: str) -> Cli | None:

@@ -2,6 +2,7 @@
 
     preflight -> dry run --+-> thread A: data stack -> query -> extract -> download --+--> data stack down, at once
     package ---------------+-> thread B: compute stack, its data object --------------+--> function called
+    engines start ---------+
     always: compute stack down -> the clouds are asked what is left
 
 Both stacks come up at once; what the data stack makes reaches the compute stack as a plain future the moment it
@@ -13,7 +14,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from orchestrator import cost, package, proof, pulumi_cli, surroundings
@@ -21,7 +23,7 @@ from orchestrator.background import fail, spawn, unless_stopped
 from orchestrator.clouds import Answer, ComputeCloud, Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud, load_programs
 from orchestrator.clouds.gcp import GoogleData
-from orchestrator.engine import Stack, stack_of
+from orchestrator.engine import Stack, StackEvent, stack_of
 from orchestrator.engine_command import Backend
 from orchestrator.errors import OrchestratorError
 from orchestrator.home import Home
@@ -51,13 +53,26 @@ class _Run:
     home: Home
     record: Record
     stop: Stop
-    teardown: Teardown
     journal: Journal
     cli: pulumi_cli.Cli
     backend: Backend
     data: GoogleData
     compute: ComputeCloud
-    packed: package.Package
+    teardown: Teardown = field(default_factory=Teardown)
+    admitted: Future[package.Package] = field(default_factory=Future)
+    """The function's package, once the clouds were asked and the run may make something."""
+
+    @property
+    def is_admitted(self) -> bool:
+        return self.admitted.done() and self.admitted.exception() is None
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """What one side of the run hands to another."""
+
+    data: LiveData
+    compute: Future[ComputeOutputs]
 
 
 def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: Stop) -> None:
@@ -85,30 +100,18 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
         data = data_cloud(settings, names)
         compute = compute_cloud(settings, names, source=environment.data_source)
         record.path.reads_in_place = compute.reads_in_place
-        packing = spawn(lambda: _pack(settings, home, record, environment, compute))
-        with phase("preflight"):
-            compute_asked = spawn(compute.preflight)
-            unless_stopped(stop, data.preflight)
-            unless_stopped(stop, compute_asked.result)
-        with phase("dry run"):
-            dry = unless_stopped(stop, lambda: data.dry_run(query))
-            query_usd, compute_usd = cost.query_usd(dry.bytes_processed, dry.tables), compute.most_usd()
-            cost.refuse_over(settings.budget.max_cost_usd, query=query_usd, compute=compute_usd)
-            record.bytes_processed, record.cost_usd = dry.bytes_processed, query_usd + compute_usd
-        packed = packing.result()
-        record.package_bytes = packed.zipped_bytes
-        stop.check()  # From here on things are made, and undone.
-        teardown = Teardown()
-        this = _Run(settings, query, home, record, stop, teardown, journal, cli, backend, data, compute, packed)
+        this = _Run(settings, query, home, record, stop, journal, cli, backend, data, compute)
+        sides = _Sides(LiveData(made=Future(), extract=Future()), Future())
+        _admit(this, sides, environment)
         first: list[OrchestratorError] = []  # What went wrong before the end; should that fail, too, both are told.
         try:
-            record.answer = _both_stacks(this)
+            record.answer = _both_stacks(this, sides)
         except OrchestratorError as error:
             first.append(error)
             raise
         finally:
             environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
-            outcome = undo(teardown, data, compute, run_id=names.run_id, phases=record.phases, before=first)
+            outcome = undo(this.teardown, data, compute, run_id=names.run_id, phases=record.phases, before=first)
             record.remaining = outcome.remaining
             proof.refuse(outcome.remaining, run_id=names.run_id, failures=[*first, *outcome.failures])
             environment.leave_standing = False
@@ -118,29 +121,63 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
             raise outcome.failures[0]
 
 
-def _pack(
-    settings: Settings, home: Home, record: Record, environment: Environment, compute: ComputeCloud
-) -> package.Package:
-    """Build the function's package while the clouds are asked: nothing may be made before it is known to fit."""
-    with record.phases.phase("package") as detail:
-        target = compute.package_target()
+def _admit(this: _Run, sides: _Sides, environment: Environment) -> None:
+    """Ask the clouds and build the package while both engines start; after that things are made, and undone.
+
+    Raises:
+        OrchestratorError: the run may not be. Nothing was made, and the engines have ended.
+    """
+    try:
+        _start(this, "data", lambda _packed: this.data.program(sides.data.made), sides.data.made)
+        _start(this, "compute", lambda packed: this.compute.program(packed, sides.data, sides.compute), sides.compute)
+        packed = _ask(this, environment)
+        this.stop.check()
+        this.admitted.set_result(packed)
+    except BaseException as error:
+        fail(this.admitted, error)
+        this.stop.request()
+        this.teardown.walk()  # Of a stack that cannot be removed the journal knows.
+        raise
+
+
+def _ask(this: _Run, environment: Environment) -> package.Package:
+    """Whether the clouds would do it, and for how much; and the package, of which nothing is to be known too late."""
+    settings, record, stop, data, compute = this.settings, this.record, this.stop, this.data, this.compute
+    packing = spawn(lambda: _pack(this, environment))
+    with record.phases.phase("preflight"):
+        compute_asked = spawn(compute.preflight)
+        unless_stopped(stop, data.preflight)
+        unless_stopped(stop, compute_asked.result)
+    with record.phases.phase("dry run"):
+        dry = unless_stopped(stop, lambda: data.dry_run(this.query))
+        query_usd, compute_usd = cost.query_usd(dry.bytes_processed, dry.tables), compute.most_usd()
+        cost.refuse_over(settings.budget.max_cost_usd, query=query_usd, compute=compute_usd)
+        record.bytes_processed, record.cost_usd = dry.bytes_processed, query_usd + compute_usd
+    packed = packing.result()
+    record.package_bytes = packed.zipped_bytes
+    return packed
+
+
+def _pack(this: _Run, environment: Environment) -> package.Package:
+    with this.record.phases.phase("package") as detail:
+        target = this.compute.package_target()
         if environment.functions_run_here:
             target = target.on_this_machine()
-        return package.build(target, trim=settings.package.trim, cache=home.folder("packages"), progress=detail)
+        trim, cache = this.settings.package.trim, this.home.folder("packages")
+        return package.build(target, trim=trim, cache=cache, progress=detail)
 
 
-def _both_stacks(this: _Run) -> Answer:
+def _both_stacks(this: _Run, sides: _Sides) -> Answer:
     """Bring up both stacks side by side and call the function; the first failure stops both."""
-    data = LiveData(made=Future(), extract=Future())
-    this.stop.on_request(lambda: fail(data.extract, OrchestratorError("The run is stopping")))
-    data_side = spawn(lambda: _data_side(this, data))
-    compute_side = spawn(lambda: _compute_side(this, data))
-    sides: list[Future[Any]] = [data_side, compute_side]
-    ended, _ = wait(sides, return_when=FIRST_EXCEPTION)
-    failed = next((side for side in sides if side in ended and side.exception()), None)
+    this.stop.on_request(lambda: fail(sides.data.extract, OrchestratorError("The run is stopping")))
+    data_side = spawn(lambda: _data_side(this, sides.data))
+    compute_side = spawn(lambda: _compute_side(this, sides))
+    both: list[Future[Any]] = [data_side, compute_side]
+    ended, _ = wait(both, return_when=FIRST_EXCEPTION)
+    failed = next((side for side in both if side in ended and side.exception()), None)
     if failed:
         this.stop.request()
-        wait(sides)
+        wait(both)
         if this.stop.signal_number is not None:
             this.stop.check()
         failed.result()
@@ -151,7 +188,7 @@ def _data_side(this: _Run, live: LiveData) -> None:
     """The data stack, the query in it, and its result on this machine; then the stack is no longer needed."""
     record, stop, data = this.record, this.stop, this.data
     try:
-        outputs = _up(this, "data", data.program(live.made), live.made)
+        outputs = _up(this, "data", live.made)
         record.path.handed("data stack", outputs)
         with record.phases.phase("query"):
             outcome = data.query(
@@ -180,15 +217,14 @@ def _data_side(this: _Run, live: LiveData) -> None:
         spawn(lambda: this.teardown.undo("data"))
 
 
-def _compute_side(this: _Run, live: LiveData) -> Answer:
+def _compute_side(this: _Run, sides: _Sides) -> Answer:
     """The compute stack, and the function's answer."""
     record, stop, compute = this.record, this.stop, this.compute
-    made: Future[ComputeOutputs] = Future()
-    outputs = _up(this, "compute", compute.program(this.packed, live, made), made)
+    outputs = _up(this, "compute", sides.compute)
     record.path.handed("compute stack", outputs)
     with record.phases.phase("function"):
-        answer = unless_stopped(stop, lambda: compute.invoke(outputs, this.packed))
-        rows = live.extract.result().rows
+        answer = unless_stopped(stop, lambda: compute.invoke(outputs, this.admitted.result()))
+        rows = sides.data.extract.result().rows
         if answer.rows != rows:
             raise OrchestratorError(
                 f"The function counted {answer.rows} rows, the extract has {rows}",
@@ -198,23 +234,43 @@ def _compute_side(this: _Run, live: LiveData) -> Answer:
     return answer
 
 
-def _up(this: _Run, name: str, program: Callable[[], None], made: "Future[T]") -> T:
-    """Bring a stack up; returns as soon as its program hands over what it made, before the engine is done."""
+def _start(this: _Run, name: str, program: Callable[[package.Package], Callable[[], None]], made: "Future[T]") -> None:
+    """Start a stack's engine. Its program waits until the run is admitted, and then hands over what it ``made``.
+
+    An engine takes a second until it asks for its program: that passes while the clouds are asked.
+    """
     stack = stack_of(this.record.names.run_id, name, home=this.home, cli=this.cli, backend=this.backend)
-    this.stop.check()
+    this.journal.stack(name, "may exist")
+    up: Future[None] = Future()
+    this.teardown.register(name, partial(_down, this, stack, up), partial(_settle, this, stack))
+    this.stop.on_request(stack.interrupt)
+    this.stop.on_request(lambda: fail(made, OrchestratorError("The run is stopping")))
+    up.add_done_callback(lambda ended: fail(made, ended.exception() or OrchestratorError("nothing handed over")))
+
+    def admitted_program() -> None:
+        program(this.admitted.result())()
+
+    spawn(lambda: stack.up(admitted_program, partial(_heard, this)), up)
+
+
+def _heard(this: _Run, event: StackEvent) -> None:
+    if this.is_admitted:  # Before, an engine only says that it was stopped.
+        this.record.event(event)
+
+
+def _up(this: _Run, name: str, made: "Future[T]") -> T:
+    """Wait for what a stack's program hands over, which it does before the engine is done."""
     with this.record.phases.phase(f"{name} stack"):
-        this.journal.stack(name, "may exist")
-        up: Future[None] = Future()
-        this.teardown.register(name, lambda: _down(this, stack, up), lambda: _settle(this, stack))
-        this.stop.on_request(stack.interrupt)
-        this.stop.on_request(lambda: fail(made, OrchestratorError("The run is stopping")))
-        up.add_done_callback(lambda ended: fail(made, ended.exception() or OrchestratorError("nothing handed over")))
-        spawn(lambda: stack.up(program, this.record.event), up)
         return made.result()
 
 
 def _down(this: _Run, stack: Stack, up: "Future[None]") -> None:
     """Destroy a stack, once the engine has let go of it."""
+    if not this.is_admitted:  # There is nothing in it.
+        wait([up])
+        stack.destroy(partial(_heard, this))
+        this.journal.stack(stack.name, "not begun")
+        return
     with this.record.phases.phase(f"destroy {stack.name} stack"):
         wait([up])
         this.record.path.stack(stack.name, stack.resources)

@@ -42,15 +42,14 @@ def load_programs(settings: Settings) -> None:
 
     They read no environment: it may not be in force yet.
     """
-    from stacks import data_gcp  # noqa: F401, PLC0415 - see above
-
     match settings.compute:
         case AwsCompute():
-            from stacks import compute_aws  # noqa: F401, PLC0415
+            from stacks import compute_aws  # noqa: F401, PLC0415 - see above
         case AzureCompute():
             from stacks import compute_azure  # noqa: F401, PLC0415
         case GcpCompute():
             from stacks import compute_gcp  # noqa: F401, PLC0415
+    from stacks import data_gcp  # noqa: F401, PLC0415
 
 
 @dataclass(frozen=True)

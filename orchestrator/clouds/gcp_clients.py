@@ -6,6 +6,7 @@ module and ``gcp.py`` are the only ones that import google-cloud-*.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -30,7 +31,8 @@ class GoogleClients:
     @cached_property
     def bigquery(self) -> "bigquery.Client":
         """BigQuery, with the location for its jobs."""
-        from google.cloud import bigquery  # noqa: PLC0415 - slow, see above
+        with _without("pandas"):
+            from google.cloud import bigquery  # noqa: PLC0415 - slow, see above
 
         # With a universe domain the client forgets BIGQUERY_EMULATOR_HOST, so that is handed over as well.
         options = {"universe_domain": self.credentials.universe_domain}
@@ -82,6 +84,19 @@ class GoogleClients:
         import google.auth  # noqa: PLC0415 - slow, see above
 
         return google.auth.default(scopes=[SCOPE])[0]
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Let what is imported go without an optional package of its own, which is slow to import and not used here."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # As the import system has it: such an import fails.
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 @contextmanager

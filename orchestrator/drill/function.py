@@ -17,6 +17,7 @@ import csv
 import io
 from collections import Counter
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from matplotlib.figure import Figure
 
@@ -28,8 +29,8 @@ class Analysis:
     figure: Figure
 
 
-def analyse(content: bytes, *, title: str, source: str) -> Analysis:
-    reports = csv.DictReader(io.StringIO(content.decode()))
+def analyse(content: BinaryIO, *, title: str, source: str) -> Analysis:
+    reports = csv.DictReader(io.TextIOWrapper(content, encoding="utf-8", newline=""))
     days = Counter(int(report["event_begin_time"][8:10]) for report in reports)
     return Analysis(days.total(), {str(day): days[day] for day in sorted(days)}, Figure())
 '''

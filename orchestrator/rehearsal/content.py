@@ -7,7 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import google_crc32c
 
@@ -33,8 +33,12 @@ class Content:
         self.md5 = md5.digest()
         self.crc32c = crc32c.to_bytes(4, "big")
 
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself, for it does not change: moto copies the records of its objects to list them."""
+        return self
+
     @classmethod
-    def of_file(cls, path: Path) -> "Content":
+    def of_file(cls, path: Path) -> Self:
         """A copy of a file."""
         with path.open("rb") as file:
             return cls(blocks_of(file))

@@ -44,7 +44,7 @@ sys.path[:0] = sys.argv[1:]
 import cold_start
 with cold_start.importing():
     import chart
-print(chart.respond(sys.stdin.buffer.read(), accept="application/json")[1])
+print(chart.respond(sys.stdin.buffer, accept="application/json")[1])
 """
 
 

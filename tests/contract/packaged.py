@@ -10,11 +10,11 @@ SETTINGS = {"CHART_TITLE": "Hail in März: <5 $ & more", "CHART_SOURCE": "a test
 JSON, PAGE = "application/json", ""
 
 _SAY = """
-import json, sys
+import io, json, sys
 sys.path[:0] = sys.argv[1:3]
 import chart
 csv = sys.stdin.buffer.read()
-json.dump({accept: chart.respond(csv, accept=accept)[1] for accept in sys.argv[3:]}, sys.stdout)
+json.dump({accept: chart.respond(io.BytesIO(csv), accept=accept)[1] for accept in sys.argv[3:]}, sys.stdout)
 """
 
 

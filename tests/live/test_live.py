@@ -54,8 +54,8 @@ def test_the_reports_are_the_known_ones(live: runs.Run) -> None:
 
 def test_the_chart_is_the_one_that_is_drawn_here(live: runs.Run) -> None:
     result = ended_well(live)
-    extract = (live.directory / "extract.csv").read_bytes()
-    here = analysis.analyse(extract, title=result["title"], source=result["data_source"])
+    with (live.directory / "extract.csv").open("rb") as extract:
+        here = analysis.analyse(extract, title=result["title"], source=result["data_source"])
     theirs, ours = (
         np.asarray(Image.open(io.BytesIO(png), formats=["PNG"]).convert("L"), dtype=int)
         for png in ((live.directory / "chart.png").read_bytes(), chart.png(here.figure))

@@ -13,11 +13,11 @@ CSV = b"event_begin_time,magnitude,month\n1993-03-25T16:10:00,1.75,3\n1993-03-26
 
 
 def answer(title: str, accept: str, csv: bytes = CSV) -> tuple[str, str]:
-    return chart.answer(analysis.analyse(csv, title=title, source="a test"), title=title, accept=accept)
+    return chart.answer(analysis.analyse(io.BytesIO(csv), title=title, source="a test"), title=title, accept=accept)
 
 
 def png(title: str) -> bytes:
-    return chart.png(analysis.analyse(CSV, title=title, source="a test").figure)
+    return chart.png(analysis.analyse(io.BytesIO(CSV), title=title, source="a test").figure)
 
 
 def test_the_png_is_2000_by_1000_on_its_paper() -> None:

@@ -2,10 +2,12 @@
 
 import gc
 import importlib.util
+import io
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Generator
 from pathlib import Path
 
 import cold_start
@@ -91,24 +93,82 @@ def test_it_rests_once(gc_of_a_process: list[str], monkeypatch: pytest.MonkeyPat
 def test_a_download_goes_on_beside_its_caller() -> None:
     started, go_on = threading.Event(), threading.Event()
 
-    def fetch() -> bytes:
+    def fetch() -> Generator[bytes, None, None]:
         started.set()
         assert go_on.wait(10)
-        return b"day,hail\n"
+        yield from (b"day,", b"", b"hail\n")  # One that is empty is not the end.
 
-    download = cold_start.Download(fetch)
-    assert started.wait(10)
-    go_on.set()
-    assert download.content() == b"day,hail\n"
+    with cold_start.Download(fetch) as download:
+        assert started.wait(10)
+        go_on.set()
+        stream = download.stream()
+        assert [stream.read(3), stream.read(), stream.read(), stream.read(1)] == [b"day", b",hail\n", b"", b""]
 
 
-def test_a_failed_download_raises_where_its_content_is_wanted() -> None:
-    def fetch() -> bytes:
+def test_a_download_that_does_not_begin_raises_before_there_is_a_stream() -> None:
+    def fetch() -> Generator[bytes, None, None]:
         raise RuntimeError("cannot read s3://data/extract.csv")
+        yield b""
 
-    download = cold_start.Download(fetch)
-    with pytest.raises(RuntimeError, match=r"^cannot read s3://data/extract\.csv$"):
-        download.content()
+    with (
+        cold_start.Download(fetch) as download,
+        pytest.raises(RuntimeError, match=r"^cannot read s3://data/extract\.csv$"),
+    ):
+        download.stream()
+
+
+def test_a_download_that_breaks_off_raises_where_it_did_and_from_there_on() -> None:
+    def fetch() -> Generator[bytes, None, None]:
+        yield b"day,hail\n25,"
+        raise RuntimeError("it is damaged")
+
+    with cold_start.Download(fetch) as download:
+        stream = download.stream()
+        assert stream.readline() == b"day,hail\n"
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"^it is damaged$"):
+                stream.read()
+
+
+def test_no_more_than_some_blocks_are_ahead_of_the_reader() -> None:
+    fetched = 0
+    nine = threading.Event()
+
+    def fetch() -> Generator[bytes, None, None]:
+        nonlocal fetched
+        for fetched in range(1, 1001):
+            if fetched == 9:  # Eight wait, and one is in the fetch's hand.
+                nine.set()
+            yield b"12345678"
+
+    with cold_start.Download(fetch) as download:
+        assert nine.wait(10)
+        stream = io.BufferedReader(download, 8)
+        for taken in range(1000):
+            assert fetched <= taken + 9
+            assert stream.read(8) == b"12345678"
+        assert stream.read(8) == b""
+
+
+@pytest.mark.parametrize("blocks", [1, 8, 100])
+def test_a_fetch_ends_when_nobody_reads_on(blocks: int) -> None:
+    ended = threading.Event()
+
+    def fetch() -> Generator[bytes, None, None]:
+        try:
+            for _ in range(blocks):
+                yield b"25,1\n"
+        finally:
+            ended.set()
+
+    before = set(threading.enumerate())
+    with pytest.raises(ValueError, match="the analysis"), cold_start.Download(fetch) as download:
+        download.stream().read(1)
+        raise ValueError("the analysis")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert ended.is_set()
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture

@@ -101,6 +101,19 @@ def test_on_path_and_right(home: Home, tools: Path, says: str) -> None:
     assert not (home.root / "pulumi").exists()
 
 
+def test_the_same_file_is_asked_once(home: Home, tools: Path) -> None:
+    executable = program(tools / "pulumi", f"echo >> {tools}/asked; echo 3.206.0")
+    first = pulumi_cli.find(home, pytest.fail, Stop())
+    assert pulumi_cli.find(home, pytest.fail, Stop()) == first
+    assert (tools / "asked").read_text() == "\n"
+    program(executable, f"echo >> {tools}/asked; echo 3.207.0")
+    os.utime(executable, ns=(0, 0))
+    assert str(pulumi_cli.find(home, pytest.fail, Stop()).version) == "3.207.0"
+    (home.root / "pulumi-checked").write_text("")
+    assert str(pulumi_cli.find(home, pytest.fail, Stop()).version) == "3.207.0"
+    assert (tools / "asked").read_text() == "\n\n\n"
+
+
 @pytest.mark.usefixtures("no_installer")
 @pytest.mark.parametrize(
     ("body", "reason"),
