@@ -53,6 +53,8 @@ def environment(caller: Mapping[str, str], backend: Backend, pulumi_home: Path) 
         "PULUMI_AUTOMATION_API": "true",
         "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+        # Each command keeps a log of its own in the home, for 500 MB, and looks through all of them when it starts.
+        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "2",
     }
 
 

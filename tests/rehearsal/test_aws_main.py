@@ -5,7 +5,8 @@ import importlib
 import json
 import sys
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import aws_main
@@ -13,6 +14,9 @@ import boto3
 import cold_start
 import pytest
 from moto.server import ThreadedMotoServer
+
+from orchestrator.rehearsal.front_door import Answer, Listener
+from tests.rehearsal.short_answers import shortened
 
 CSV = b"event_begin_time,magnitude,month\n1993-03-25T16:10:00,1.75,3\n1985-03-04T17:00:00,,3\n"
 
@@ -68,7 +72,7 @@ def test_a_page(bucket: str, accept: str | None) -> None:
 
 
 def test_what_was_fetched_ahead_is_taken_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws_main, "_ahead", [cold_start.Download(lambda: CSV)])
+    monkeypatch.setattr(aws_main, "_ahead", [cold_start.Download(lambda: (block for block in [CSV]))])
     put(bucket, CSV.splitlines()[0])
     rows = [json.loads(aws_main.handler(request("application/json"), None)["body"])["rows"] for _ in range(2)]
     assert rows == [2, 0]
@@ -76,9 +80,21 @@ def test_what_was_fetched_ahead_is_taken_once(bucket: str, monkeypatch: pytest.M
 
 def test_what_could_not_be_fetched_ahead_is_fetched_now(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_KEY", "later.csv")
-    monkeypatch.setattr(aws_main, "_ahead", [cold_start.Download(aws_main._fetch)])
-    aws_main._ahead[0].join()
+    ahead = cold_start.Download(aws_main._fetch)
+    with pytest.raises(RuntimeError, match="NoSuchKey"):
+        ahead.stream()
+    monkeypatch.setattr(aws_main, "_ahead", [ahead])
     boto3.client("s3").put_object(Bucket=bucket, Key="later.csv", Body=CSV)
+    assert json.loads(aws_main.handler(request("application/json"), None)["body"])["rows"] == 2
+
+
+def test_what_breaks_off_that_was_fetched_ahead_is_fetched_now(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks_off() -> Generator[bytes, None, None]:
+        yield CSV.splitlines(keepends=True)[0]
+        raise RuntimeError("the connection is gone")
+
+    monkeypatch.setattr(aws_main, "_ahead", [cold_start.Download(breaks_off)])
+    put(bucket, CSV)
     assert json.loads(aws_main.handler(request("application/json"), None)["body"])["rows"] == 2
 
 
@@ -128,3 +144,33 @@ def test_a_csv_that_cannot_be_read(bucket: str) -> None:
     with pytest.raises(ValueError, match="CSV") as raised:
         aws_main.handler(request(None), None)
     assert str(raised.value) == "the CSV lacks the columns event_begin_time, magnitude, month; it has day"
+
+
+def checksum(content: bytes) -> str:
+    return base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize(
+    ("body", "missing", "said"),
+    [
+        (CSV[:-10], 10, f"{len(CSV) - 10} read, but total bytes expected is {len(CSV)}."),
+        (
+            CSV.replace(b"25T", b"26T"),
+            0,
+            f"Expected checksum {checksum(CSV)} did not match calculated checksum: "
+            + checksum(CSV.replace(b"25T", b"26T")),
+        ),
+    ],
+)
+def test_content_that_is_short_or_damaged(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, missing: int, said: str
+) -> None:
+    answer = Answer(200, {"x-amz-checksum-crc32": checksum(CSV)}, body)
+    listener = Listener(lambda _: answer, around=lambda door: shortened(door, missing))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", listener.url)
+    monkeypatch.setattr(cold_start, "BLOCK_BYTES", 16)
+    with pytest.raises(RuntimeError) as raised:
+        aws_main.handler(request(None), None)
+    assert str(raised.value) == f"cannot read s3://hop-data/extract.csv: {said}"
+    listener.close()

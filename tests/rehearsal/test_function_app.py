@@ -1,21 +1,31 @@
 """Azure's handler with the real azure-functions: a blob served on loopback, whoever serves it."""
 
+import base64
+import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
+import cold_start
 import function_app
 import pytest
 from azure.functions import HttpRequest, HttpResponse
 
 from orchestrator.rehearsal.front_door import Answer, Listener, Request
+from tests.rehearsal.short_answers import shortened
 
 (FUNCTION,) = function_app.app.get_functions()  # It can be asked once only.
 CSV = b"event_begin_time,magnitude,month\n1993-03-25T16:10:00,1.75,3\n1985-03-04T17:00:00,,3\n"
 
 
 @pytest.fixture
-def blob(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Answer]]:
+def missing() -> int:
+    """How many bytes of the blob do not come."""
+    return 0
+
+
+@pytest.fixture
+def blob(monkeypatch: pytest.MonkeyPatch, missing: int) -> Iterator[dict[str, Answer]]:
     """What a GET of the blob is answered."""
     answers = {"now": Answer(200, {"Content-Type": "text/csv"}, CSV)}
     asked: list[Request] = []
@@ -24,7 +34,7 @@ def blob(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Answer]]:
         asked.append(request)
         return answers["now"]
 
-    listener = Listener(answer)
+    listener = Listener(answer, around=lambda door: shortened(door, missing))
     monkeypatch.setenv("DATA_URL", f"{listener.url}/account/data/extract.csv?sig=SECRET")
     monkeypatch.setenv("CHART_TITLE", "Hail in March")
     monkeypatch.setenv("CHART_SOURCE", "a test")
@@ -58,9 +68,9 @@ def test_json(blob: dict[str, Answer]) -> None:  # noqa: ARG001 - it is served
 def test_the_blob_is_fetched_while_the_libraries_are_imported(
     chart_waits_for: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetch(_url: str) -> bytes:
+    def fetch(_url: str) -> Generator[bytes, None, None]:
         chart_waits_for.set()
-        return CSV
+        yield CSV
 
     monkeypatch.setattr(function_app, "_fetch", fetch)
     assert ask("application/json").status_code == 200
@@ -78,6 +88,36 @@ def test_a_blob_that_may_not_be_read_is_told_without_the_signature(blob: dict[st
     assert (answer.status_code, answer.mimetype) == (500, "text/plain")
     text = answer.get_body().decode()
     assert text.rstrip().endswith("/account/data/extract.csv: 403 Forbidden")
+    assert "SECRET" not in text
+
+
+def md5(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+
+
+@pytest.mark.usefixtures("blob")
+@pytest.mark.parametrize("missing", [10])
+def test_a_blob_that_breaks_off_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold_start, "BLOCK_BYTES", 16)
+    answer = ask("application/json")
+    assert answer.status_code == 500
+    text = answer.get_body().decode()
+    assert text.rstrip().endswith(
+        f"/account/data/extract.csv has {len(CSV)} bytes here, {len(CSV) + 10} in the storage account: ask again"
+    )
+    assert "SECRET" not in text
+
+
+def test_a_blob_that_was_spoilt_on_the_way_is_told(blob: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold_start, "BLOCK_BYTES", 16)
+    blob["now"] = Answer(200, {"Content-MD5": md5(CSV)}, CSV)
+    assert ask("application/json").status_code == 200
+    spoilt = CSV.replace(b"25T", b"26T")
+    blob["now"] = Answer(200, {"Content-MD5": md5(CSV)}, spoilt)
+    text = ask("application/json").get_body().decode()
+    assert text.rstrip().endswith(
+        f"/account/data/extract.csv has the MD5 {md5(spoilt)} here, {md5(CSV)} in the storage account: ask again"
+    )
     assert "SECRET" not in text
 
 

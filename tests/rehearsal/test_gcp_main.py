@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from functions_framework import create_app
+from google.cloud.storage import Blob
 
 from orchestrator.package import FUNCTION_CODE
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
@@ -50,7 +52,7 @@ def test_it_is_fetched_while_the_libraries_are_imported(
 ) -> None:
     put(google, "extract.csv", HEADER + ONE)
 
-    def fetch(_blob: Any) -> bytes:
+    def fetch(_blob: Any, **_: Any) -> bytes:
         chart_waits_for.set()
         return HEADER + ONE
 
@@ -58,13 +60,50 @@ def test_it_is_fetched_while_the_libraries_are_imported(
     assert function.get("/?bucket=hop-data&object=extract.csv").status_code == 200
 
 
-def test_the_parts_of_a_large_extract_are_one_csv(google: GoogleCloud, function: FlaskClient) -> None:
+PARTS = "/?bucket=hop-data&object=extract-0.csv&object=extract-1.csv&object=extract-2.csv"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Each request for content: the object, and the first byte."""
+    asked: list[tuple[str, int]] = []
+    download = Blob.download_as_bytes
+
+    def note(blob: Any, *, start: int, **options: Any) -> Any:
+        asked.append((blob.name, start))
+        return download(blob, start=start, **options)
+
+    monkeypatch.setattr(Blob, "download_as_bytes", note)
+    return asked
+
+
+@pytest.mark.parametrize("block", [1, 7, 40, 1 << 20])
+def test_the_parts_of_a_large_extract_are_one_csv(
+    google: GoogleCloud,
+    function: FlaskClient,
+    asked: list[tuple[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    block: int,
+) -> None:
+    monkeypatch.setattr("cold_start.BLOCK_BYTES", block)
     put(google, "extract-0.csv", HEADER + ONE)
-    put(google, "extract-1.csv", HEADER + OTHER)
-    answer = function.get(
-        "/?bucket=hop-data&object=extract-0.csv&object=extract-1.csv", headers={"Accept": "application/json"}
-    )
-    assert json.loads(answer.data)["rows"] == 2
+    put(google, "extract-1.csv", HEADER)
+    put(google, "extract-2.csv", HEADER + OTHER)
+    answer = function.get(PARTS, headers={"Accept": "application/json"})
+    assert json.loads(answer.data)["counts"] == {"4": 1, "25": 1}
+    assert asked == [("extract-0.csv", 0), ("extract-1.csv", 0), ("extract-2.csv", 0)]
+
+
+def test_a_large_object_is_fetched_in_several_requests(
+    google: GoogleCloud, function: FlaskClient, asked: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["gcp_main"], "_REQUEST_BYTES", 40)
+    put(google, "extract.csv", HEADER + ONE * 100)
+    answer = function.get("/?bucket=hop-data&object=extract.csv", headers={"Accept": "application/json"})
+    assert json.loads(answer.data)["counts"] == {"25": 100}
+    size = len(HEADER + ONE * 100)
+    assert asked[0] == ("extract.csv", 0)
+    assert asked[-1][1] < size
 
 
 def test_a_page_for_a_browser(google: GoogleCloud, function: FlaskClient) -> None:
@@ -83,12 +122,37 @@ def test_a_permission_that_is_not_known_yet(
     assert b"storage.objects.get" in answer.data
 
 
+def test_a_permission_that_is_not_known_yet_for_a_later_part(
+    google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(google, "extract-0.csv", HEADER + ONE)
+    download = Blob.download_as_bytes
+
+    def withhold(blob: Any, **options: Any) -> Any:
+        content = download(blob, **options)
+        monkeypatch.setattr(google.access, "withheld", {"storage.objects.get"})
+        return content
+
+    monkeypatch.setattr(Blob, "download_as_bytes", withhold)
+    answer = function.get(PARTS)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert b"storage.objects.get" in answer.data
+
+
+def test_content_that_breaks_off(google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(google, "extract.csv", HEADER + ONE + OTHER)
+    monkeypatch.setattr(Blob, "download_as_bytes", lambda _blob, *, start, **_: (HEADER + ONE)[start:])
+    answer = function.get("/?bucket=hop-data&object=extract.csv")
+    assert answer.status_code == 500
+    assert re.search(r"extract\.csv has the CRC32C \S{8} here, \S{8} in the bucket: ask again", answer.data.decode())
+
+
 def test_content_that_was_spoilt_on_the_way(
     google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(google, "extract.csv", HEADER + ONE)
     # As the client returns it when a download broke off and was taken up: it has not looked.
-    monkeypatch.setattr("google.cloud.storage.Blob.download_as_bytes", lambda _blob: HEADER + OTHER)
+    monkeypatch.setattr("google.cloud.storage.Blob.download_as_bytes", lambda _blob, **_: HEADER + OTHER)
     answer = function.get("/?bucket=hop-data&object=extract.csv")
     assert answer.status_code == 500
     assert re.search(r"extract\.csv has the CRC32C \S{8} here, \S{8} in the bucket: ask again", answer.data.decode())

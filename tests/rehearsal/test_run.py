@@ -161,6 +161,10 @@ def test_a_run_that_may_cost_more_than_the_ceiling_is_refused(machine: Machine) 
     printed = json.loads(ended.stdout)
     assert (printed["status"], printed["exit_code"], printed["resources"]["created"]) == ("refused", 4, 0)
     assert machine.results() == []
+    # The engines had begun to start: neither a stack nor a journal is left of them.
+    kept = [path for path in machine.home.rglob(f"*{printed['run_id']}*") if path.parent.name != "logs"]  # The CLI's.
+    assert [path for path in kept if path.is_file()] == []
+    assert not (machine.home / "runs" / printed["run_id"]).exists()
 
 
 def test_a_query_that_fails_leaves_nothing(machine: Machine) -> None:

@@ -41,6 +41,7 @@ def test_the_callers_pulumi_variables_do_not_steer_the_cli() -> None:
         "PULUMI_AUTOMATION_API": "true",
         "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "2",
     }
 
 
