@@ -84,7 +84,7 @@ def read(csv: BinaryIO) -> Reports:
         reports.days.update(times.day.value_counts().to_dict())
         reports.months.update(rows["month"].unique())
         reports.years.update(times.year.unique())
-        reports.largest = max(reports.largest, rows["magnitude"].max())  # The first one, if the second is not a number.
+        reports.largest = max(reports.largest, rows["magnitude"].max())  # NaN is not larger.
     for column in ("event_begin_time", "month"):
         if empty[column]:
             raise ValueError(f"the CSV's column {column} is empty in {empty[column]} rows")

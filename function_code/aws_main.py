@@ -16,6 +16,7 @@ from environment import setting
 with cold_start.importing():
     import boto3  # The runtime's own: it is not in requirements.in.
     from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError  # Of a broken TLS connection, botocore lets it through.
 
     def _fetch() -> Generator[bytes, None, None]:
         """boto3 itself checks, at the end, the length, and the checksum of an object that has one."""
@@ -23,7 +24,7 @@ with cold_start.importing():
         try:
             with closing(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"]) as body:
                 yield from body.iter_chunks(cold_start.BLOCK_BYTES)
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, HTTPError) as error:
             raise RuntimeError(f"cannot read s3://{bucket}/{key}: {error}") from error
 
     _ahead = [cold_start.Download(_fetch)]

@@ -52,7 +52,7 @@ def _fetch(bucket: str, names: list[str]) -> Generator[bytes, None, None]:
     client = storage.Client(project, credentials, client_options=options)
     for number, name in enumerate(names):
         lines = _download(client.bucket(bucket), name)
-        header = next(lines)
+        header = next(lines, b"")
         if number == 0:
             yield header
         yield from lines
@@ -65,13 +65,11 @@ def _download(bucket: storage.Bucket, name: str) -> Generator[bytes, None, None]
     checksum = 0
     with blob.open("rb", chunk_size=_REQUEST_BYTES) as content:
         block, left = content.readline(), blob.size
-        while True:
+        while block:
             checksum = google_crc32c.extend(checksum, block)
             yield block
             left -= len(block)
             block = content.read(min(left, cold_start.BLOCK_BYTES))  # Past the end would be one more request.
-            if not block:
-                break
     crc32c = base64.b64encode(checksum.to_bytes(4, "big")).decode()
     if crc32c != blob.crc32c:
         raise ValueError(f"{name} has the CRC32C {crc32c} here, {blob.crc32c} in the bucket: ask again")

@@ -1,6 +1,10 @@
 """The gate of the stand-in for Amazon: who is let in, and what a function's role may do."""
 
+import gc
+import io
 import json
+import weakref
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +14,8 @@ from urllib.request import urlopen
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto.backends import get_backend
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.rehearsal.aws.sigv4 import AccessKey
@@ -176,3 +182,15 @@ def test_a_deny_wins(client: Callable[..., Any], session: AccessKey, amazon: Ama
     assert refusal(s3.get_object, Bucket=f"{names.prefix}-data", Key="extract.csv") == (
         denied(names, "GetObject", "s3:GetObject", "/extract.csv")
     )
+
+
+def test_a_layer_that_is_deleted_takes_no_memory(amazon: Amazon) -> None:
+    client, archive = amazon.client("lambda", REGION), io.BytesIO()
+    zipfile.ZipFile(archive, "w").close()
+    made = client.publish_layer_version(LayerName="hop-libraries", Content={"ZipFile": archive.getvalue()})
+    records = get_backend("lambda")[DEFAULT_ACCOUNT_ID][REGION]
+    record = weakref.ref(records.layers_versions_by_arn(made["LayerVersionArn"]))
+    assert record() is not None
+    client.delete_layer_version(LayerName="hop-libraries", VersionNumber=made["Version"])
+    gc.collect()
+    assert record() is None

@@ -8,12 +8,15 @@ import threading
 import zlib
 from collections.abc import Generator, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import aws_main
 import boto3
 import cold_start
 import pytest
+from botocore.response import StreamingBody
 from moto.server import ThreadedMotoServer
+from urllib3.exceptions import SSLError
 
 from orchestrator.rehearsal.front_door import Answer, Listener
 from tests.rehearsal.short_answers import shortened
@@ -144,6 +147,15 @@ def test_a_csv_that_cannot_be_read(bucket: str) -> None:
     with pytest.raises(ValueError, match="CSV") as raised:
         aws_main.handler(request(None), None)
     assert str(raised.value) == "the CSV lacks the columns event_begin_time, magnitude, month; it has day"
+
+
+def test_a_connection_that_is_gone(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(bucket, CSV)
+    unexpected = SSLError("UNEXPECTED_EOF_WHILE_READING")
+    monkeypatch.setattr(StreamingBody, "iter_chunks", Mock(side_effect=unexpected))
+    with pytest.raises(RuntimeError) as raised:
+        aws_main.handler(request(None), None)
+    assert str(raised.value) == "cannot read s3://hop-data/extract.csv: UNEXPECTED_EOF_WHILE_READING"
 
 
 def checksum(content: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from functions_framework import create_app
-from google.cloud.storage import Blob
+from google.cloud import storage  # type: ignore[attr-defined]
 
 from orchestrator.package import FUNCTION_CODE
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
@@ -67,13 +67,13 @@ PARTS = "/?bucket=hop-data&object=extract-0.csv&object=extract-1.csv&object=extr
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Each request for content: the object, and the first byte."""
     asked: list[tuple[str, int]] = []
-    download = Blob.download_as_bytes
+    download = storage.Blob.download_as_bytes
 
     def note(blob: Any, *, start: int, **options: Any) -> Any:
         asked.append((blob.name, start))
         return download(blob, start=start, **options)
 
-    monkeypatch.setattr(Blob, "download_as_bytes", note)
+    monkeypatch.setattr(storage.Blob, "download_as_bytes", note)
     return asked
 
 
@@ -126,14 +126,14 @@ def test_a_permission_that_is_not_known_yet_for_a_later_part(
     google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(google, "extract-0.csv", HEADER + ONE)
-    download = Blob.download_as_bytes
+    download = storage.Blob.download_as_bytes
 
     def withhold(blob: Any, **options: Any) -> Any:
         content = download(blob, **options)
         monkeypatch.setattr(google.access, "withheld", {"storage.objects.get"})
         return content
 
-    monkeypatch.setattr(Blob, "download_as_bytes", withhold)
+    monkeypatch.setattr(storage.Blob, "download_as_bytes", withhold)
     answer = function.get(PARTS)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert b"storage.objects.get" in answer.data
@@ -141,7 +141,7 @@ def test_a_permission_that_is_not_known_yet_for_a_later_part(
 
 def test_content_that_breaks_off(google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     put(google, "extract.csv", HEADER + ONE + OTHER)
-    monkeypatch.setattr(Blob, "download_as_bytes", lambda _blob, *, start, **_: (HEADER + ONE)[start:])
+    monkeypatch.setattr(storage.Blob, "download_as_bytes", lambda _blob, *, start, **_: (HEADER + ONE)[start:])
     answer = function.get("/?bucket=hop-data&object=extract.csv")
     assert answer.status_code == 500
     assert re.search(r"extract\.csv has the CRC32C \S{8} here, \S{8} in the bucket: ask again", answer.data.decode())

@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -172,6 +173,7 @@ class _Gate:
         answer = self._application(environ, start_response)
         if (signer.service, method) == ("lambda", "DELETE"):
             self._amazon.functions_changed()
+            reset_model_data()  # For a page of its own moto keeps all that ever was, and a layer takes 100 MB.
         return answer
 
     def _simulate(self, form: dict[str, list[str]], start_response: Callable[..., Any]) -> Iterable[bytes]:
