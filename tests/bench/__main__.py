@@ -13,12 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import cold_function, growth, runs
+from tests.bench import cold_function, engine, growth, runs
 
 Rows = list[dict[str, Any]]
 PARTS: dict[str, Callable[[int], Rows]] = {
-    "runs": lambda turns: runs.rows("typical", turns),
-    "overhead": lambda turns: runs.rows("none", turns),
+    "runs": runs.rows,
+    "engine": engine.rows,
     "function": cold_function.rows,
     "growth": growth.rows,
 }

@@ -42,13 +42,13 @@ def _by_hand(clouds: Path, cloud: str) -> list[str]:
 CONTENDERS: Mapping[str, Contender] = {"ours": _ours, "stock script": _stock_script, "by hand": _by_hand}
 
 
-def rows(latency: str, turns: int, clouds: tuple[str, ...] = ("aws", "azure", "gcp")) -> list[dict[str, Any]]:
+def rows(turns: int, clouds: tuple[str, ...] = ("aws", "azure", "gcp")) -> list[dict[str, Any]]:
     """For each compute cloud and contender: the median of its seconds, and of its ratios to ours and to the path."""
     environment = environment_of_runs()
     found: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        standing_clouds(Path(folder, "clouds"), latency, environment) as standing,
+        standing_clouds(Path(folder, "clouds"), "typical", environment) as standing,
     ):
         for cloud in clouds:
             seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
@@ -66,15 +66,12 @@ def rows(latency: str, turns: int, clouds: tuple[str, ...] = ("aws", "azure", "g
             found += [
                 {
                     "cloud": cloud,
-                    "latency": latency,
                     "contender": name,
                     "seconds": round(median(taken), 2),
                     "all seconds": [round(one, 2) for one in taken],
                     "to ours": round(median(a / b for a, b in zip(taken, seconds["ours"], strict=True)), 2),
                     "path": round(median(paths), 2),
-                    "to path": round(median(a / b for a, b in zip(taken, paths, strict=True)), 3)
-                    if all(paths)
-                    else None,
+                    "to path": round(median(a / b for a, b in zip(taken, paths, strict=True)), 3),
                 }
                 for name, taken in seconds.items()
             ]
@@ -101,8 +98,7 @@ def _refuse_leftovers(clouds: Path, contender: str) -> None:
 
 def _path_of(folder: Path) -> float:
     (result,) = folder.glob("results/*/result.json")
-    path = json.loads(result.read_text())["critical_path"]
-    return float(path["seconds"]) if path else 0.0
+    return float(json.loads(result.read_text())["critical_path"]["seconds"])
 
 
 def environment_of_runs() -> dict[str, str]:

@@ -17,24 +17,25 @@ _PROJECT = "stock-script"
 def main(clouds: Path, cloud: str) -> None:
     """Data stack up, query, compute stack up, chart, both down."""
     with peer(clouds, cloud, Path.cwd()) as run:
-        data = _stack(run, "data", run.data_program())
+        data = stack_of_a_script(run, "data", run.data_program())
         made = data.up(on_output=print).outputs
         try:
             compute = _compute(run, DataOutputs(made["dataset"].value, made["bucket"].value))
-            _down(compute)
+            down(compute)
         finally:
-            _down(data)
+            down(data)
 
 
 def _compute(run: Peer, made: DataOutputs) -> auto.Stack:
-    stack = _stack(run, "compute", run.compute_program(made, run.query(made)))
+    stack = stack_of_a_script(run, "compute", run.compute_program(made, run.query(made)))
     outputs = stack.up(on_output=print).outputs
     answer = run.invoke(ComputeOutputs(outputs["function"].value, outputs["url"].value))
     print(f"{answer.rows} rows")
     return stack
 
 
-def _stack(run: Peer, name: str, program: auto.PulumiFn) -> auto.Stack:
+def stack_of_a_script(run: Peer, name: str, program: auto.PulumiFn) -> auto.Stack:
+    """A stack as the documentation makes one, its state in the run's folder."""
     stack = auto.create_or_select_stack(
         stack_name=f"{run.names.run_id}-{name}",
         project_name=_PROJECT,
@@ -47,8 +48,9 @@ def _stack(run: Peer, name: str, program: auto.PulumiFn) -> auto.Stack:
     return stack
 
 
-def _down(stack: auto.Stack) -> None:
-    stack.destroy(on_output=print)
+def down(stack: auto.Stack) -> None:
+    """Destroy and remove it."""
+    stack.destroy(on_output=lambda line: print(line, file=sys.stderr))
     stack.workspace.remove_stack(stack.name)
 
 
