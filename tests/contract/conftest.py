@@ -26,13 +26,12 @@ from tests.contract.parts import PARTS, MissingPartError
 
 # The stand-ins are set up as the rehearsal's tests do it.
 from tests.rehearsal.conftest import (
-    amazon,
     backend,
     call_google,
     cli,
     compute_clouds,
     environment,
-    functions,
+    host_of_functions,
     in_force,
     make_bucket,
     make_function,
@@ -47,6 +46,7 @@ from tests.rehearsal.conftest import (
     refused,
     serve_provider,
     session_folder,
+    standing_amazon,
     start_azure,
     start_google,
     up,
@@ -93,6 +93,10 @@ __all__ = [
     "three",
     "up",
 ]
+
+# What is made once stays for all these tests, and so does the AWS in which it is.
+amazon = pytest.fixture(scope="session", name="amazon")(standing_amazon)
+functions = pytest.fixture(scope="session", name="functions")(host_of_functions)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -119,18 +119,21 @@ def chart_waits_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event
     assert event.is_set()
 
 
-@pytest.fixture(scope="module")
-def amazon() -> Iterator[Amazon]:
+def standing_amazon() -> Iterator[Amazon]:
     amazon = Amazon()
     yield amazon
     amazon.stop()
 
 
-@pytest.fixture(scope="module")
-def functions(amazon: Amazon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionHost]:
+def host_of_functions(amazon: Amazon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionHost]:
     functions = FunctionHost(amazon, tmp_path_factory.mktemp("functions"))
     yield functions
     functions.stop()
+
+
+# A file of tests has an AWS of its own: what one leaves is not what another's sweep finds.
+amazon = pytest.fixture(scope="module", name="amazon")(standing_amazon)
+functions = pytest.fixture(scope="module", name="functions")(host_of_functions)
 
 
 @pytest.fixture(scope="session")

@@ -150,13 +150,15 @@ def test_no_more_than_some_blocks_are_ahead_of_the_reader() -> None:
         assert stream.read(8) == b""
 
 
-@pytest.mark.parametrize("blocks", [1, 8, 100])
+@pytest.mark.parametrize("blocks", [1, 9, 10, 100])
 def test_a_fetch_ends_when_nobody_reads_on(blocks: int) -> None:
-    ended = threading.Event()
+    last, ended = threading.Event(), threading.Event()
 
     def fetch() -> Generator[bytes, None, None]:
         try:
-            for _ in range(blocks):
+            for number in range(1, blocks + 1):
+                if number == min(blocks, 10):  # One is taken, eight wait: there is no room for the tenth.
+                    last.set()
                 yield b"25,1\n"
         finally:
             ended.set()
@@ -164,6 +166,7 @@ def test_a_fetch_ends_when_nobody_reads_on(blocks: int) -> None:
     before = set(threading.enumerate())
     with cold_start.Download(fetch) as download:
         assert download.stream().read(1) == b"2"
+        assert last.wait(10)
     for thread in set(threading.enumerate()) - before:
         thread.join(10)
     assert ended.is_set()
