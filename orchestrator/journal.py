@@ -15,6 +15,7 @@ import shlex
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -33,6 +34,9 @@ FILE = "run.json"
 VERSION = 3
 _WITHOUT_DIGEST = (1, 2)
 _LOCK = "lock"
+# A run that was killed while it started a process leaves its lock to it until that has become another program.
+_ABOUT_TO_START_SECONDS = 2.0
+_ASK_AGAIN_SECONDS = 0.05
 _MOST_BYTES = 1024 * KIB  # A journal has 2 KiB.
 _MOST_PID = 2**31 - 1
 STACKS = ("data", "compute")
@@ -276,18 +280,27 @@ def _sweep_command(run_id: str) -> str:
 def _locked(folder: Path, entry: Entry | None = None) -> Iterator[None]:
     # For writing, because NFS locks no other; the engine's processes do not inherit it.
     descriptor = os.open(folder / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + _ABOUT_TO_START_SECONDS
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        while not _lock(descriptor):
             running = entry is not None and entry.pid is not None and is_alive(entry.pid)
-            raise UsageError(
-                f"Run {folder.name} may still be running",
-                details=f"its process {entry.pid} is alive"
-                if running and entry
-                else "another recovery is at work on it",
-                resolution="wait for it, or end it, and try again.",
-            ) from error
+            if entry is None or running or time.monotonic() > deadline:
+                raise UsageError(
+                    f"Run {folder.name} may still be running",
+                    details=f"its process {entry.pid} is alive"
+                    if running and entry
+                    else "another recovery is at work on it",
+                    resolution="wait for it, or end it, and try again.",
+                )
+            time.sleep(_ASK_AGAIN_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

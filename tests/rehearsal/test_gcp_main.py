@@ -1,5 +1,6 @@
 """Google's handler with the real Functions Framework and Cloud Storage's real client, against the stand-in."""
 
+import importlib
 import json
 import re
 import sys
@@ -10,11 +11,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from functions_framework import create_app
-from google.cloud import storage  # type: ignore[attr-defined]
 
 from orchestrator.package import FUNCTION_CODE
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
 
+google_storage: Any = importlib.import_module("google.cloud.storage")
 HEADER, ONE, OTHER = b"event_begin_time,magnitude,month\n", b"1993-03-25T16:10:00,1.75,3\n", b"1985-03-04T17:00:00,,3\n"
 
 
@@ -67,13 +68,13 @@ PARTS = "/?bucket=hop-data&object=extract-0.csv&object=extract-1.csv&object=extr
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Each request for content: the object, and the first byte."""
     asked: list[tuple[str, int]] = []
-    download = storage.Blob.download_as_bytes
+    download = google_storage.Blob.download_as_bytes
 
     def note(blob: Any, *, start: int, **options: Any) -> Any:
         asked.append((blob.name, start))
         return download(blob, start=start, **options)
 
-    monkeypatch.setattr(storage.Blob, "download_as_bytes", note)
+    monkeypatch.setattr(google_storage.Blob, "download_as_bytes", note)
     return asked
 
 
@@ -126,14 +127,14 @@ def test_a_permission_that_is_not_known_yet_for_a_later_part(
     google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(google, "extract-0.csv", HEADER + ONE)
-    download = storage.Blob.download_as_bytes
+    download = google_storage.Blob.download_as_bytes
 
     def withhold(blob: Any, **options: Any) -> Any:
         content = download(blob, **options)
         monkeypatch.setattr(google.access, "withheld", {"storage.objects.get"})
         return content
 
-    monkeypatch.setattr(storage.Blob, "download_as_bytes", withhold)
+    monkeypatch.setattr(google_storage.Blob, "download_as_bytes", withhold)
     answer = function.get(PARTS)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert b"storage.objects.get" in answer.data
@@ -141,7 +142,7 @@ def test_a_permission_that_is_not_known_yet_for_a_later_part(
 
 def test_content_that_breaks_off(google: GoogleCloud, function: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     put(google, "extract.csv", HEADER + ONE + OTHER)
-    monkeypatch.setattr(storage.Blob, "download_as_bytes", lambda _blob, *, start, **_: (HEADER + ONE)[start:])
+    monkeypatch.setattr(google_storage.Blob, "download_as_bytes", lambda _blob, *, start, **_: (HEADER + ONE)[start:])
     answer = function.get("/?bucket=hop-data&object=extract.csv")
     assert answer.status_code == 500
     assert re.search(r"extract\.csv has the CRC32C \S{8} here, \S{8} in the bucket: ask again", answer.data.decode())

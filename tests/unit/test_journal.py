@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import fcntl
 import json
 import os
 import socket
@@ -382,7 +383,8 @@ def test_a_run_is_left_alone_as_long_as_its_process_lives(folder: Path) -> None:
         assert taken.entry.begun() == ["data"]
 
 
-def test_two_recoveries_of_a_run_do_not_meet(folder: Path) -> None:
+def test_two_recoveries_of_a_run_do_not_meet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_ABOUT_TO_START_SECONDS", 0)
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     left_by_a_run(folder, pid=int(ended.stdout))
     with journal.take_over(folder):
@@ -395,6 +397,17 @@ def test_two_recoveries_of_a_run_do_not_meet(folder: Path) -> None:
     assert not journal.is_live(folder)
     with journal.take_over(folder):
         pass
+
+
+def test_a_lock_that_a_killed_run_left_to_a_process_it_was_starting_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_by_a_run(folder)
+    descriptor = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    monkeypatch.setattr("time.sleep", lambda _seconds: os.close(descriptor))
+    with journal.take_over(folder) as taken:
+        assert taken.entry.run_id == RUN_ID
 
 
 def test_the_lock_is_let_go_whatever_happens(folder: Path) -> None:

@@ -239,8 +239,9 @@ def test_the_program_itself_says_so_without_a_traceback(folder: Path, content: b
     assert (folder / journal.FILE).read_bytes() == content
 
 
-def test_a_process_number_that_is_none_is_no_process(folder: Path) -> None:
+def test_a_process_number_that_is_none_is_no_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another recovery holds the lock, whose process is asked for: any number may stand there."""
+    monkeypatch.setattr(journal, "_ABOUT_TO_START_SECONDS", 0)
     path = folder / journal.FILE
     said: dict[str, Any] = json.loads(path.read_text())
     for pid in (10**400, 2**63, 2**31, 0, -1):
