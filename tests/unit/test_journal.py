@@ -1,8 +1,8 @@
 """The journal: on disk before each step, read as far as it goes, and its lock ends with the process that holds it."""
 
 import errno
-import hashlib
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -402,7 +402,7 @@ def test_two_recoveries_of_a_run_do_not_meet(folder: Path, monkeypatch: pytest.M
 def test_a_lock_that_a_killed_run_left_to_a_process_it_was_starting_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_by_a_run(folder)
+    left_by_a_run(folder, pid=2**31 - 1)
     descriptor = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     monkeypatch.setattr("time.sleep", lambda _seconds: os.close(descriptor))
