@@ -18,7 +18,7 @@ import requests
 
 from orchestrator import cost, deadlines
 from orchestrator.clouds import Answer, Remaining
-from orchestrator.clouds.azure_clients import AzureClients, azure_errors, default_subscription
+from orchestrator.clouds.azure_clients import RETRIES, AzureClients, azure_errors, default_subscription
 from orchestrator.clouds.azure_leftovers import AzureLeftovers
 from orchestrator.clouds.azure_publish import ASK_AGAIN_SECONDS, publish
 from orchestrator.clouds.invocation import FunctionError, archive_file, checked, get
@@ -208,8 +208,13 @@ class Azure:
 
     def _key(self, function: ComputeOutputs, deadline: float) -> str:
         """The app's function key. It is fetched here and not by the stack, so that it is in no state and no log."""
-        from azure.core.exceptions import HttpResponseError  # noqa: PLC0415 - slow, see azure_clients
+        from azure.core.exceptions import (  # noqa: PLC0415 - slow, see azure_clients
+            HttpResponseError,
+            ServiceRequestError,
+            ServiceResponseError,
+        )
 
+        unanswered = 0
         with azure_errors("Azure did not give the function's key"):
             while True:
                 try:
@@ -218,9 +223,14 @@ class Azure:
                 except HttpResponseError as error:
                     if error.status_code not in _NOT_READY or time.monotonic() > deadline:
                         raise
-                    time.sleep(ASK_AGAIN_SECONDS)
+                except (ServiceRequestError, ServiceResponseError):
+                    # The client does not repeat a POST. This one only reads; and the app starts to answer it.
+                    unanswered += 1
+                    if unanswered > RETRIES:
+                        raise
                 else:
                     return key
+                time.sleep(ASK_AGAIN_SECONDS)
 
     def _site(self, function: ComputeOutputs) -> str:
         """The app's deployment site."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logging.getLogger("azure").setLevel(logging.CRITICAL)
 _METADATA_API = "2022-09-01"
 # What azure-core tries again, and after how many seconds.
-_RETRIED, _BACKOFF_SECONDS, _RETRIES = (408, 429, 500, 502, 503, 504), 0.8, 2
+_RETRIED, _BACKOFF_SECONDS, RETRIES = (408, 429, 500, 502, 503, 504), 0.8, 2
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class AzureClients:
         host = os.environ.get("ARM_METADATA_HOSTNAME")
         if not host:
             return PUBLIC
-        retries = Retry(_RETRIES, backoff_factor=_BACKOFF_SECONDS, status_forcelist=_RETRIED)
+        retries = Retry(RETRIES, backoff_factor=_BACKOFF_SECONDS, status_forcelist=_RETRIED)
         with requests.Session() as session:
             session.mount("https://", HTTPAdapter(max_retries=retries))
             answer = session.get(

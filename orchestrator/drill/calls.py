@@ -99,7 +99,6 @@ CALLS: Final[dict[Cloud, tuple[ClientCall, ...]]] = {
             "function's key",
             "POST",
             f"{_SUBSCRIPTION}/resourceGroups/.*/host/default/listkeys",
-            once=frozenset({"refused", "times out"}),
         ),
         ClientCall("function", "GET", "/api/hail", once=frozenset({"times out"})),
         ClientCall("groups that are left", "GET", f"{_SUBSCRIPTION}/resourcegroups", fails=_AFTER),
