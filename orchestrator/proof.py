@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, TypeVar
 
 from orchestrator import deadlines
+from orchestrator.background import spawn
 from orchestrator.clouds import ComputeCloud, Remaining
 from orchestrator.clouds.gcp import GoogleData
 from orchestrator.errors import OrchestratorError, ResourcesRemainError
@@ -60,8 +61,9 @@ def ask(data: GoogleData, compute: ComputeCloud, *, run_id: str, failures: list[
     Raises:
         ResourcesRemainError: a cloud did not answer, so that nobody knows.
     """
+    asked = [(cloud, spawn(cloud.remaining)) for cloud in (compute, data)]
     try:
-        return {left: cloud for cloud in (compute, data) for left in cloud.remaining()}
+        return {left: cloud for cloud, answer in asked for left in answer.result()}
     except OrchestratorError as error:
         raise ResourcesRemainError(
             "It is not known whether resources remain",

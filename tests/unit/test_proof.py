@@ -1,5 +1,6 @@
 """The clouds' word on what is left: said once, however many of them say it."""
 
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -36,6 +37,19 @@ def test_what_both_sides_name_is_one_thing_of_the_data_side() -> None:
     compute: Any = Holding(BUCKET, FUNCTION)
     said = proof.ask(data, compute, run_id="r", failures=[FAILURE])
     assert list(said.items()) == [(BUCKET, data), (FUNCTION, compute), (DATASET, data)]
+
+
+def test_both_sides_are_asked_at_once() -> None:
+    asked = Barrier(2, timeout=20)
+
+    class Waiting:
+        def remaining(self) -> list[Remaining]:
+            asked.wait()
+            return []
+
+    data: Any = Waiting()
+    compute: Any = Waiting()
+    assert proof.ask(data, compute, run_id="r", failures=[]) == {}
 
 
 @pytest.mark.parametrize(("data", "compute"), [(Silent(), Holding(FUNCTION)), (Holding(), Silent())])
