@@ -1,12 +1,14 @@
 """The engine alone: both stacks' whole life, side by side, in clouds that take no time.
 
 The query, the function and the imports are not in it: the stacks' resources are made of an extract that is there, and
-a first turn has imported everything. The peer does the same with the SDK's own stacks, one after the other.
+a first turn has imported everything. Nor is the upload, which is the clouds' time: the package is an empty one. The
+peer does the same with the SDK's own stacks, one after the other.
 """
 
 import os
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
@@ -18,6 +20,7 @@ from orchestrator import pulumi_cli
 from orchestrator.engine import Stack
 from orchestrator.engine_command import Backend
 from orchestrator.home import Home
+from orchestrator.package import Archive, Package
 from orchestrator.pulumi_cli import Cli
 from orchestrator.stop import Stop
 from stacks.contracts import DataOutputs, ExtractFile, LiveData
@@ -66,7 +69,14 @@ def _programs(run: Peer) -> Programs:
     csv.write_bytes(b"event_begin_time\n")
     extract = ExtractFile(csv, sha256(csv.read_bytes()).hexdigest(), 0, ("extract.csv",))
     live = LiveData(known(DataOutputs("a dataset", "a bucket")), known(extract))
-    return {"data": run.data_program(), "compute": run.compute.program(run.packed, live, Future())}
+    return {"data": run.data_program(), "compute": run.compute.program(_empty(run.folder), live, Future())}
+
+
+def _empty(folder: Path) -> Package:
+    path = (folder / "empty.zip").absolute()
+    zipfile.ZipFile(path, "w").close()
+    archive = Archive(path, sha256(path.read_bytes()).hexdigest(), path.stat().st_size, 0)
+    return Package(archive, archive)
 
 
 def _ours(run: Peer, programs: Programs, cli: Cli) -> None:
