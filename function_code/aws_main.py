@@ -18,6 +18,9 @@ with cold_start.importing():
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError  # Of a broken TLS connection, botocore lets it through.
 
+    class _NotFetchedError(RuntimeError):
+        """S3 did not give the CSV, or not all of it."""
+
     def _fetch() -> Generator[bytes, None, None]:
         """boto3 itself checks, at the end, the length, and the checksum of an object that has one."""
         bucket, key = setting("DATA_BUCKET"), setting("DATA_KEY")
@@ -25,7 +28,7 @@ with cold_start.importing():
             with closing(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"]) as body:
                 yield from body.iter_chunks(cold_start.BLOCK_BYTES)
         except (BotoCoreError, ClientError, HTTPError) as error:
-            raise RuntimeError(f"cannot read s3://{bucket}/{key}: {error}") from error
+            raise _NotFetchedError(f"cannot read s3://{bucket}/{key}: {error}") from error
 
     _ahead = [cold_start.Download(_fetch)]
     import chart
@@ -36,7 +39,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     accept = event["headers"].get("accept", "")
     if _ahead:
         # Lambda may start a process before the CSV is there, and may let it rest until the connection is gone.
-        with suppress(RuntimeError):
+        with suppress(_NotFetchedError):
             return _answer(_ahead.pop(), accept)
     return _answer(cold_start.Download(_fetch), accept)
 

@@ -103,7 +103,12 @@ def recover(
             left, at_work = ([run_id], []) if run_id else unfinished(chosen, home=home, console=console)
             if not left and not at_work:
                 console.note(f"No run is unfinished in {home.root}; the clouds were not asked, as `sweep` does.")
-            return max((_recover(one, chosen, home, console) for one in left), default=0)
+            codes = []
+            for one in left:
+                if len(left) > 1:
+                    console.note(f"Run {one}:")
+                codes.append(_recover(one, chosen, home, console))
+            return max(codes, default=0)
 
         again = command_line("recover", *([run_id] if run_id else []), *_options(config, overrides))
         exit_code = _wait_for(each, arrived, lambda _number: _leave(again, console))

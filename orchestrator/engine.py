@@ -127,6 +127,10 @@ class Stack:
             if _UNREADABLE not in (error.details or "") or not self._command.forget(self._stack_name, "*"):
                 raise
 
+    def forget(self) -> None:
+        """Remove the stack from a backend that is a folder: the clouds in which it was are no more."""
+        self._command.forget(self._stack_name, "*")
+
     def resources(self) -> list[Resource] | None:
         """The stack's resources, as the engine keeps them between ``up`` and ``destroy``.
 

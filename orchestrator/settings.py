@@ -151,7 +151,7 @@ class RehearsalSettings(Section):
     ] = None
     latency: Annotated[
         Latency,
-        Expected('"none", "typical" or a factor on what is typical, above 0, such as 0.1'),
+        Expected('"none", "typical" or a factor on what is typical, above 0 and up to 10, such as 0.1'),
         Field(
             examples=["none", "typical", 0.1],
             description="How long creates, deletes, jobs and the function take: no time, as long as in real clouds "

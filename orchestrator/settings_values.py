@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from fractions import Fraction
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -40,6 +40,7 @@ _REGIONS = {"an AWS region": AWS_REGION, "an Azure region": AZURE_REGION, "a Goo
 
 _SIZES = {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 _DURATIONS = {"s": 1, "min": 60}
+_SLOWEST = 10
 
 
 class Section(BaseModel):
@@ -100,10 +101,10 @@ def _parameter(value: object) -> Scalar:
 
 
 def _latency(value: object) -> str | float:
-    """``none``, ``typical``, or a factor on what is typical."""
+    """``none``, ``typical``, or a factor on what is typical; nobody waits for more than ``_SLOWEST`` times that."""
     if value in ("none", "typical"):
         return str(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _SLOWEST:
         return float(value)
     raise ValueError
 
@@ -155,7 +156,9 @@ Parameter = Annotated[Scalar, PlainValidator(_parameter), WithJsonSchema({"type"
 Latency = Annotated[
     Literal["none", "typical"] | float,
     PlainValidator(_latency),
-    WithJsonSchema({"anyOf": [{"enum": ["none", "typical"]}, {"type": "number", "exclusiveMinimum": 0}]}),
+    WithJsonSchema(
+        {"anyOf": [{"enum": ["none", "typical"]}, {"type": "number", "exclusiveMinimum": 0, "maximum": _SLOWEST}]}
+    ),
 ]
 LambdaRegion = Annotated[Text, Field(pattern=AWS_REGION), AfterValidator(_lambda_region)]
 AzureRegion = Annotated[Text, Field(pattern=AZURE_REGION)]

@@ -5,6 +5,7 @@ credentials from the standard chain always. Importing them costs two seconds, so
 module and ``gcp.py`` are the only ones that import google-cloud-*.
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,10 @@ class GoogleClients:
     def credentials(self) -> Any:
         """Of the standard chain. Their own calls have the deadline of the request that needs them."""
         import google.auth  # noqa: PLC0415 - slow, see above
+        from google.auth.compute_engine import _metadata  # noqa: PLC0415
 
+        # It reads GCE_METADATA_HOST once, when it is imported; a recovery goes from one run's clouds to another's.
+        importlib.reload(_metadata)
         return google.auth.default(scopes=[SCOPE])[0]
 
 

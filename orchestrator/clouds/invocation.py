@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,8 @@ OK = 200
 _BUSY = frozenset({429, 503})
 _PAUSES_SECONDS = (0.25, 1.0, 2.0)
 _PNG = b"\x89PNG\r\n\x1a\n"
+_LEFT_OUT = re.compile(r"it was left out of the function's package; (set package\.trim to \"\w+\", then run again)")
+"""What function_code/left_out.py says of a library that an analysis of one's own needs."""
 _ANSWER_FORM = '{"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27}'
 
 
@@ -66,10 +69,14 @@ def checked(status: int, content: bytes, *, said: str = "") -> Answer:
         FunctionError: it failed, or its answer is not of the form that ``chart.py`` gives.
     """
     if status != OK:
+        details = said or content.decode("utf-8", "replace")
+        left_out = _LEFT_OUT.search(details)
         raise FunctionError(
             f"The function answered {status}",
-            details=said or content.decode("utf-8", "replace") or None,
-            resolution="the lines above are the function's; mend function_code/ and run again.",
+            details=details or None,
+            resolution=f"{left_out[1]}."
+            if left_out
+            else "the lines above are the function's; mend function_code/ and run again.",
         )
     try:
         answer = json.loads(content)

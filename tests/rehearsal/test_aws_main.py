@@ -47,6 +47,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(aws_main, "_ahead", [])  # When it was imported, there was nothing to be fetched.
     boto3.client("s3").create_bucket(Bucket="hop-data")
     yield "hop-data"
     server.stop()
@@ -94,11 +95,21 @@ def test_what_could_not_be_fetched_ahead_is_fetched_now(bucket: str, monkeypatch
 def test_what_breaks_off_that_was_fetched_ahead_is_fetched_now(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks_off() -> Generator[bytes, None, None]:
         yield CSV.splitlines(keepends=True)[0]
-        raise RuntimeError("the connection is gone")
+        raise aws_main._NotFetchedError("the connection is gone")
 
     monkeypatch.setattr(aws_main, "_ahead", [cold_start.Download(breaks_off)])
     put(bucket, CSV)
     assert json.loads(aws_main.handler(request("application/json"), None)["body"])["rows"] == 2
+
+
+def test_an_analysis_that_fails_is_not_repeated(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    respond = Mock(side_effect=RuntimeError("no luck"))
+    monkeypatch.setattr(aws_main, "_ahead", [cold_start.Download(lambda: (block for block in [CSV]))])
+    monkeypatch.setattr("chart.respond", respond)
+    put(bucket, CSV)
+    with pytest.raises(RuntimeError, match="no luck"):
+        aws_main.handler(request(None), None)
+    assert respond.call_count == 1
 
 
 def test_it_is_fetched_while_the_libraries_are_imported(

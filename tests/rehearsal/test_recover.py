@@ -101,6 +101,44 @@ def test_what_a_killed_run_left_is_recovered_and_its_clouds_end(machine: Machine
     )
 
 
+def test_runs_that_had_clouds_of_their_own_are_finished_one_after_the_other(fresh: Machine) -> None:
+    for _ in range(2):
+        process = fresh.start("run")
+        fresh.wait_until(process, "query: started")
+        process.kill()
+        fresh.finish(process)
+    recovered = fresh.orchestrate("recover")
+    assert recovered.returncode == 0, recovered.stderr
+    lines = [line for line in recovered.stderr.splitlines() if line.startswith(("Run ", "0 left"))]
+    assert lines == [
+        line for folder in fresh.results() for line in (f"Run {folder.name}:", f"0 left of run {folder.name}.")
+    ]
+
+
+def test_the_state_of_a_run_goes_with_its_clouds(fresh: Machine) -> None:
+    process = fresh.start("run")
+    fresh.wait_until(process, "function: started")
+    process.kill()
+    fresh.finish(process)
+    (folder,) = fresh.results()
+    for other in psutil.process_iter(["cmdline"]):
+        words = other.info["cmdline"] or []
+        if "orchestrator.rehearsal" in words and any(word.startswith(str(fresh.home)) for word in words):
+            other.kill()
+            other.wait()
+    stacks = fresh.home / "state" / ".pulumi" / "stacks" / "cloud-hopping"
+    assert list(stacks.glob(f"{folder.name}-*"))
+    recovered = fresh.orchestrate("recover")
+    assert recovered.returncode == 0, recovered.stderr
+    assert recovered.stderr.endswith(
+        "The stand-in clouds of this rehearsal have ended, and all that was in them is gone.\n"
+        "Pulumi CLI: started\n"
+        "Pulumi CLI: done in 0.0 s\n"
+        f"0 left of run {folder.name}.\n"
+    )
+    assert not list(stacks.glob(f"{folder.name}-*"))
+
+
 def test_all_runs_that_did_not_end_are_finished_and_those_at_work_left_alone(
     fresh: Machine, clouds: Path, control: Control
 ) -> None:

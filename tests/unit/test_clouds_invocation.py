@@ -61,3 +61,10 @@ def test_a_function_that_failed(content: bytes, said: str, details: str | None) 
     assert raised.value.brief == "The function answered 500"
     assert raised.value.details == details
     assert raised.value.resolution == "the lines above are the function's; mend function_code/ and run again."
+
+
+def test_a_function_that_lacks_what_its_package_left_out() -> None:
+    said = 'No module named x: it was left out of the function\'s package; set package.trim to "safe", then run again'
+    with pytest.raises(FunctionError) as raised:
+        checked(502, b"", said=said)
+    assert raised.value.resolution == 'set package.trim to "safe", then run again.'

@@ -47,7 +47,7 @@ TIMEOUT = 'expected a whole number of seconds from 1 to 900, such as "60 s"; got
 PROJECT = 'expected a GCP project id: 6 to 30 lowercase letters, digits and hyphens, such as "my-project-123"; got'
 BACKEND = 'expected a URL that starts with "file:///", "s3://", "gs://" or "azblob://", without a password; got'
 PARAMETER = "expected text, a number, true, false or a date (a time of day is none); got"
-LATENCY = 'expected "none", "typical" or a factor on what is typical, above 0, such as 0.1; got'
+LATENCY = 'expected "none", "typical" or a factor on what is typical, above 0 and up to 10, such as 0.1; got'
 COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"
 
 
@@ -103,6 +103,7 @@ COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"
         ("rehearsal.latency=0", f"{LATENCY} 0"),
         ("rehearsal.latency=-1", f"{LATENCY} -1"),
         ("rehearsal.latency=.inf", f"{LATENCY} inf"),
+        ("rehearsal.latency=10.1", f"{LATENCY} 10.1"),
         ("rehearsal.latency=true", f"{LATENCY} true"),
         ("rehearsal.latency=slow", f'{LATENCY} "slow"'),
         ("rehearsal.latency=", f"{LATENCY} nothing"),

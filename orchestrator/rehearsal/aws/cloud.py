@@ -17,9 +17,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
 from botocore.config import Config
+from moto.awslambda.models import LayerVersion
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
-from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -173,7 +173,8 @@ class _Gate:
         answer = self._application(environ, start_response)
         if (signer.service, method) == ("lambda", "DELETE"):
             self._amazon.functions_changed()
-            reset_model_data()  # For a page of its own moto keeps all that ever was, and a layer takes 100 MB.
+            # Moto keeps all that ever were, for a page of its own, and one takes 100 MB.
+            LayerVersion.instances_tracked.clear()  # type: ignore[attr-defined]
         return answer
 
     def _simulate(self, form: dict[str, list[str]], start_response: Callable[..., Any]) -> Iterable[bytes]:
