@@ -80,7 +80,8 @@ class Stack:
 
     def __init__(self, run_id: str, name: str, *, folder: Path, cli: Cli, backend: Backend, pulumi_home: Path) -> None:
         self.name = name
-        self._stack_name = f"{run_id}-{name}"
+        self._stack_name = stack_name(run_id, name)
+        self._backend = backend
         self._folder = folder
         self._command = Command(cli, environment(os.environ, backend, pulumi_home), folder)
         self._pulumi_home = pulumi_home
@@ -124,19 +125,15 @@ class Stack:
         try:
             self._unlocked(lambda: self._patiently(lambda: self._settle(on_event)))
         except StackError as error:
-            if _UNREADABLE not in (error.details or "") or not self._command.forget(self._stack_name, "*"):
+            if _UNREADABLE not in (error.details or "") or not self._backend.forget(self._stack_name):
                 raise
-
-    def forget(self) -> None:
-        """Remove the stack from a backend that is a folder: the clouds in which it was are no more."""
-        self._command.forget(self._stack_name, "*")
 
     def resources(self) -> list[Resource] | None:
         """The stack's resources, as the engine keeps them between ``up`` and ``destroy``.
 
         None where that takes the CLI, for which nobody should have to wait.
         """
-        deployment = self._command.deployment(self._stack_name)
+        deployment = self._backend.deployment(self._stack_name)
         return None if deployment is None else [_resource(state) for state in deployment.get("resources") or ()]
 
     def beside(self) -> list[str]:
@@ -181,7 +178,7 @@ class Stack:
                 elif command_line or late:  # Without one, it is about to end.
                     raise  # The number is another process's by now, or the lock another machine's of the same name.
             except StackError as error:
-                if _TORN not in (error.details or "") or not self._command.drop_torn_locks(self._stack_name):
+                if _TORN not in (error.details or "") or not self._backend.drop_torn_locks(self._stack_name):
                     raise
             time.sleep(_ASK_AGAIN_SECONDS)
 
@@ -196,7 +193,7 @@ class Stack:
             # A destroy "succeeds" with creates pending, and removing the stack would then forget them. (A stack that
             # still has resources the CLI itself does not remove.) Where the state can be read beforehand, one command
             # does it all: each is a process, and the end of a run waits for them.
-            stack.removes = self._command.is_settled(self._stack_name)
+            stack.removes = self._backend.is_settled(self._stack_name)
             stack.destroy(
                 parallel=_PARALLEL,
                 on_event=self._translate(on_event, failures),
@@ -209,7 +206,7 @@ class Stack:
                     failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
                     raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
                 stack.workspace.remove_stack(stack.name)
-            self._command.forget(self._stack_name, ".bak*")  # The CLI keeps a copy of the last state but one.
+            self._backend.forget(self._stack_name, ".bak*")  # The CLI keeps a copy of the last state but one.
 
     def _settle(self, on_event: Callable[[StackEvent], None]) -> None:
         failures: list[str] = []
@@ -269,6 +266,11 @@ class Stack:
             details="\n".join(dict.fromkeys([*self._command.late, *failures])) or self._command.last_words(),
             resolution="engine.log, beside the report, has the engine's own words.",
         )
+
+
+def stack_name(run_id: str, name: str) -> str:
+    """What the engine calls a run's stack, ``20261123-174205-k3x9qz-data``."""
+    return f"{run_id}-{name}"
 
 
 def stack_of(run_id: str, name: str, *, home: Home, cli: Cli, backend: Backend) -> Stack:

@@ -10,7 +10,7 @@ from orchestrator import engine, journal, proof, pulumi_cli, surroundings
 from orchestrator.clouds import Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
 from orchestrator.console import Console
-from orchestrator.engine import Stack, stack_of
+from orchestrator.engine import Stack, stack_name, stack_of
 from orchestrator.engine_command import Backend
 from orchestrator.errors import ResourcesRemainError
 from orchestrator.home import Home
@@ -44,8 +44,8 @@ def recover(run_id: str, *, chosen: Settings | None, home: Home, console: Consol
             if taken.entry.settings is None and not (settings.rehearsal.clouds or (folder / "rehearsal").exists()):
                 raise _no_clouds(run_id)
             console.note("The stand-in clouds of this rehearsal have ended, and all that was in them is gone.")
-            for stack in _stacks(taken.entry, settings, Phases(console), home=home):
-                stack.forget()
+            for name in taken.entry.begun():
+                _backend(taken.entry, settings, home).forget(stack_name(run_id, name))
             taken.end()
         else:
             entered.enter_context(environment.in_force())
@@ -84,8 +84,13 @@ def _finish(taken: Journal, settings: Settings, environment: Environment, *, hom
     run_id, names = entry.run_id, Names(entry.run_id)
     environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
     teardown = Teardown()
-    for stack in _stacks(entry, settings, phases, home=home):
-        teardown.register(stack.name, partial(_destroy, stack, taken, phases), partial(_settle, stack, taken, phases))
+    if entry.begun():
+        with phases.phase("Pulumi CLI") as detail:
+            cli = pulumi_cli.find(home, detail, Stop())
+        backend = _backend(entry, settings, home)
+        for name in entry.begun():
+            stack = stack_of(run_id, name, home=home, cli=cli, backend=backend)
+            teardown.register(name, partial(_destroy, stack, taken, phases), partial(_settle, stack, taken, phases))
     data = data_cloud(settings, names)
     compute = compute_cloud(settings, names, source=environment.data_source)
     outcome = undo(teardown, data, compute, run_id=run_id, phases=phases)
@@ -96,15 +101,9 @@ def _finish(taken: Journal, settings: Settings, environment: Environment, *, hom
     taken.end()
 
 
-def _stacks(entry: Entry, settings: Settings, phases: Phases, *, home: Home) -> list[Stack]:
-    """Those of which something may exist."""
-    if not entry.begun():
-        return []
-    with phases.phase("Pulumi CLI") as detail:
-        cli = pulumi_cli.find(home, detail, Stop())
+def _backend(entry: Entry, settings: Settings, home: Home) -> Backend:
     ours = home.folder("state").as_uri()  # Made anew if it is lost: there are no stacks in it then.
-    backend = Backend(entry.backend_url or settings.backend or ours, home.passphrase(os.environ))
-    return [stack_of(entry.run_id, name, home=home, cli=cli, backend=backend) for name in entry.begun()]
+    return Backend(entry.backend_url or settings.backend or ours, home.passphrase(os.environ))
 
 
 def _settings(entry: Entry, chosen: Settings | None) -> Settings:

@@ -132,8 +132,6 @@ def test_the_state_of_a_run_goes_with_its_clouds(fresh: Machine) -> None:
     assert recovered.returncode == 0, recovered.stderr
     assert recovered.stderr.endswith(
         "The stand-in clouds of this rehearsal have ended, and all that was in them is gone.\n"
-        "Pulumi CLI: started\n"
-        "Pulumi CLI: done in 0.0 s\n"
         f"0 left of run {folder.name}.\n"
     )
     assert not list(stacks.glob(f"{folder.name}-*"))
