@@ -318,7 +318,8 @@ def test_the_page_shows_the_critical_path_and_what_passed_between_its_steps() ->
     assert (
         "Critical path What had to happen one after the other takes the clouds 6.5 s; the run took 10.0 s, 1.54 times "
         "that. What waited before a step is this machine's part: questions before the run, the engine's start, this "
-        "program. step time in the clouds took waited before query 4.0 s 4.25 s 2.50 s create <set> 0.0 s function 2.5 s 3.00 s 0.25 s"
+        "program. step time in the clouds took waited before query 4.0 s 4.25 s 2.50 s "
+        "create <set> 0.0 s function 2.5 s 3.00 s 0.25 s"
         " Resources"
     ) in words
     assert "Critical path" not in html(result(), None)
