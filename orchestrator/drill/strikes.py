@@ -17,8 +17,9 @@ from orchestrator.rehearsal.faults import Cloud
 _STOPPING = "Stopping: what was made is being destroyed. Once more to leave at once and leave it behind."
 # Until the engine does something, or a signal is heard.
 _SECONDS = 20.0
-# On a machine that was busy and is no more, a run is over before its moment.
-_ATTEMPTS = 3
+# On a machine that was busy and is no more, a run is over before its moment. The next is taken to be faster still: each
+# of them is this part of the one before it.
+_FASTER = (0.95, 0.9, 0.8, 0.6, 0.4)
 
 
 def undisturbed(scene: Scene) -> None:
@@ -37,10 +38,10 @@ def struck(scene: Scene) -> None:
 def killed(scene: Scene) -> None:
     """A run that is killed after a part of the time that it usually takes."""
     usual, cloud = scene.stage.usual, scene.fault.cloud
-    for _ in range(_ATTEMPTS):
+    for part in _FASTER:
         run, started = scene.run(), time.monotonic()
         if run.wait(float(scene.fault.moment or 0) * usual[cloud]):
-            usual[cloud] = 0.95 * (time.monotonic() - started)  # It was faster: the next one may be, too, and by more.
+            usual[cloud] = part * (time.monotonic() - started)
         run.send(signal.SIGKILL)
         scene.wait(run)
         if run.code == matrix.KILLED:
