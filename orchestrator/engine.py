@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ PROJECT = "cloud-hopping"
 # Slow clouds, few resources: never wait for a free slot (the engine's default is four a core).
 _PARALLEL = 32
 _ASK_AGAIN_SECONDS = 0.5
+# On few processors two commands at once both take longer, the one that is waited for, too: whoever comes first is first.
+_MAKING_A_STACK = threading.Lock()
 _UNREADABLE = "failed to load checkpoint"
 _TORN = "unexpected end of JSON input"
 # What the engine says of the stack after each resource has said why.
@@ -94,7 +97,8 @@ class Stack:
         """
         failures: list[str] = []
         try:
-            stack = self._open(program)
+            with _MAKING_A_STACK:
+                stack = self._open(program)
             stack.up(parallel=_PARALLEL, on_event=self._translate(on_event, failures), color="never")
         except automation_errors.CommandError as error:
             raise self._error(f"The {self.name} stack did not come up", failures) from error

@@ -128,8 +128,9 @@ def _admit(this: _Run, sides: _Sides, environment: Environment) -> None:
         OrchestratorError: the run may not be. Nothing was made, and the engines have ended.
     """
     try:
-        _start(this, "data", lambda _packed: this.data.program(sides.data.made), sides.data.made)
+        # The function takes longer to come up than its data, on all clouds: its stack is the first.
         _start(this, "compute", lambda packed: this.compute.program(packed, sides.data, sides.compute), sides.compute)
+        _start(this, "data", lambda _packed: this.data.program(sides.data.made), sides.data.made)
         packed = _ask(this, environment)
         this.stop.check()
         this.admitted.set_result(packed)
