@@ -25,7 +25,7 @@ left_out.explain_missing_imports()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # For an analysis that uses pyplot: otherwise that tries one kind of window after the other.
 os.environ.setdefault("MPLBACKEND", "Agg")
-# The package may come without 3D axes: orchestrator/trimming.py.
+# The package may come without 3D axes: orchestrator/package/trimming.py.
 warnings.filterwarnings("ignore", message="Unable to import Axes3D", category=UserWarning)
 
 

@@ -1,6 +1,6 @@
 """An import that fails because the package was trimmed says which setting to change.
 
-The package has, beside its libraries, the list of the modules that were left out (orchestrator/trimming.py).
+The package has, beside its libraries, the list of the modules that were left out (orchestrator/package/trimming.py).
 """
 
 import sys

@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from orchestrator import drill as drills
-from orchestrator import query, report, settings, settings_schema
+from orchestrator import query, report, settings
 from orchestrator.background import spawn
 from orchestrator.console import Console
 from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError, without_secrets
@@ -26,7 +26,8 @@ from orchestrator.recover import unfinished
 from orchestrator.rehearsal import shared
 from orchestrator.run import PHASES
 from orchestrator.run import run as run_analysis
-from orchestrator.settings_values import duration
+from orchestrator.settings.schema import text as schema_text
+from orchestrator.settings.values import duration
 from orchestrator.stop import Arrivals, Stop, signals
 from orchestrator.sweep import Wanted
 from orchestrator.sweep import sweep as remove_leftovers
@@ -191,7 +192,7 @@ def drill(  # noqa: PLR0917 - Typer's: they are options
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a config, with which an editor completes and checks it."""
-    _print(settings_schema.text(), otherwise="see config/settings.schema.json, which is the same.")
+    _print(schema_text(), otherwise="see config/settings.schema.json, which is the same.")
 
 
 def _options(config: Path | None, overrides: list[str]) -> list[str]:

@@ -35,7 +35,7 @@ PROJECT = "cloud-hopping"
 # Slow clouds, few resources: never wait for a free slot (the engine's default is four a core).
 _PARALLEL = 32
 _ASK_AGAIN_SECONDS = 0.5
-# On few processors two commands at once both take longer, the one that is waited for, too: whoever comes first is first.
+# On few processors two commands at once both take longer, also the one that is waited for: first come, first served.
 _MAKING_A_STACK = threading.Lock()
 _UNREADABLE = "failed to load checkpoint"
 _TORN = "unexpected end of JSON input"

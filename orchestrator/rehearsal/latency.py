@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from orchestrator.critical_path import Times
-from orchestrator.settings_compute import AzureCompute, ComputeSettings
+from orchestrator.settings.compute import AzureCompute, ComputeSettings
 
 T = TypeVar("T")
 Kind = Literal["create", "delete", "invoke", "call"]

@@ -16,9 +16,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from orchestrator import bytecode, libraries, package
+from orchestrator import package
 from orchestrator.clouds import aws
-from orchestrator.package import Target
+from orchestrator.package import Target, bytecode, libraries
 from orchestrator.rehearsal.function_process import unpack
 
 HERE: Final = Target("", None, aws.LAYOUT).on_this_machine()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import bytecode, libraries, package
+from orchestrator import package
 from orchestrator.clouds.aws import LAYOUT
 from orchestrator.errors import OrchestratorError
-from orchestrator.package import Archive, Package, Target
+from orchestrator.package import Archive, Package, Target, bytecode, libraries
 
 HERE = Target(f"{sys.version_info.major}.{sys.version_info.minor}", None, LAYOUT)
 LAMBDA = Target("3.13", "aarch64-manylinux_2_28", LAYOUT)

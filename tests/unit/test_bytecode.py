@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import bytecode, libraries
-from orchestrator.bytecode import Python
 from orchestrator.errors import OrchestratorError
+from orchestrator.package import bytecode, libraries
+from orchestrator.package.bytecode import Python
 
 OURS = Python(sys.executable, platform.python_version())
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"

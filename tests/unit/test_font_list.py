@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib import font_manager
 
-from orchestrator import font_list
+from orchestrator.package import font_list
 
 
 def packed(folder: Path, version: str) -> Path:

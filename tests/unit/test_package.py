@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import uv
 
-from orchestrator import libraries, package
-from orchestrator.bytecode import Python
+from orchestrator import package
 from orchestrator.clouds import aws, azure, gcp_compute
 from orchestrator.errors import OrchestratorError, UsageError
-from orchestrator.package import Archive, Layout, Package, Target
+from orchestrator.package import Archive, Layout, Package, Target, libraries
+from orchestrator.package.bytecode import Python
 
 HERE = Target("", None, aws.LAYOUT).on_this_machine()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
 from orchestrator.settings import DEFAULT_CONFIG, Settings, effective, load
-from orchestrator.settings_values import GIB, MIB
+from orchestrator.settings.values import GIB, MIB
 
 CONFIGS = DEFAULT_CONFIG.parent
 SMALL = """\

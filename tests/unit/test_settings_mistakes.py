@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.errors import UsageError
 from orchestrator.settings import load
-from orchestrator.settings_mistakes import Expected, explain
+from orchestrator.settings.mistakes import Expected, explain
 
 SMALL = """\
 data: {project: my-project-123}

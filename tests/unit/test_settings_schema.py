@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from orchestrator import cli, settings_schema
+from orchestrator import cli
 from orchestrator.errors import UsageError
-from orchestrator.settings import DEFAULT_CONFIG, load
-from orchestrator.yaml_source import document
+from orchestrator.settings import DEFAULT_CONFIG, load, schema
+from orchestrator.settings.yaml_source import document
 
 CONFIGS = DEFAULT_CONFIG.parent
-SCHEMA = json.loads(settings_schema.text())
+SCHEMA = json.loads(schema.text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 SMALL = """\
 data: {project: my-project-123}
@@ -43,14 +43,14 @@ def loads(text: str) -> bool:
 
 
 def test_the_shipped_schema_is_the_settings() -> None:
-    assert (CONFIGS / "settings.schema.json").read_text(encoding="utf-8") == settings_schema.text(), (
+    assert (CONFIGS / "settings.schema.json").read_text(encoding="utf-8") == schema.text(), (
         "write it anew: python -m orchestrator schema > config/settings.schema.json"
     )
 
 
 def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
     cli.app(["schema"], standalone_mode=False)
-    assert capsys.readouterr().out == settings_schema.text()
+    assert capsys.readouterr().out == schema.text()
 
 
 def test_it_is_a_schema() -> None:

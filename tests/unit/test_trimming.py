@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import font_list, trimming
-from orchestrator.trimming import Trim
+from orchestrator.package import font_list, trimming
+from orchestrator.package.trimming import Trim
 
 TAG = "cpython-313-aarch64-linux-gnu.so"
 KEPT_BY_ALL = (

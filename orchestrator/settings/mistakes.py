@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from orchestrator.errors import UsageError, without_secrets
-from orchestrator.yaml_source import Key
+from orchestrator.settings.yaml_source import Key
 
 _LONGEST_ECHO = 60
 

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ChainSchema, NullableSchema
 
 from orchestrator.settings import Settings
-from orchestrator.settings_mistakes import Expected, members
+from orchestrator.settings.mistakes import Expected, members
 
 
 def text() -> str:

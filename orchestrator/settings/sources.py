@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.settings_mistakes import Mistake, Source
-from orchestrator.yaml_source import Key, NotYamlError, document, scalar
+from orchestrator.settings.mistakes import Mistake, Source
+from orchestrator.settings.yaml_source import Key, NotYamlError, document, scalar
 
 _PREFIX = "ORCHESTRATOR_"
 _NOT_A_SETTING = {"ORCHESTRATOR_HOME"}

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from orchestrator.settings_compute import AwsCompute, AzureCompute, ComputeSettings, GcpCompute
-from orchestrator.settings_mistakes import Expected, Mistake, Source, explain, shown, usage_error
-from orchestrator.settings_sources import Layers, merge
-from orchestrator.settings_values import GIB, MIB, TIB, Bytes, FilePath, FolderPath, Latency, Parameter, Section, Text
+from orchestrator.settings.compute import AwsCompute, AzureCompute, ComputeSettings, GcpCompute
+from orchestrator.settings.mistakes import Expected, Mistake, Source, explain, shown, usage_error
+from orchestrator.settings.sources import Layers, merge
+from orchestrator.settings.values import GIB, MIB, TIB, Bytes, FilePath, FolderPath, Latency, Parameter, Section, Text
+from orchestrator.settings.yaml_source import Key
 from orchestrator.text_file import KIB, read_text
-from orchestrator.yaml_source import Key
 
 __all__ = [
     "DEFAULT_CONFIG",
@@ -29,7 +29,7 @@ __all__ = [
     "load",
 ]
 
-DEFAULT_CONFIG = Path(__file__).parents[1] / "config" / "rehearsal.yaml"
+DEFAULT_CONFIG = Path(__file__).parents[2] / "config" / "rehearsal.yaml"
 """What runs when no config is named: a rehearsal, which needs no account."""
 
 REHEARSAL_PROJECT = "rehearsal-project"
@@ -109,8 +109,9 @@ class PackageSettings(Section):
         Literal["full", "safe", "none"],
         Field(
             description="What is left out of the wheels. full by default: all that the shipped analysis does not need "
-            "(orchestrator/trimming.py), which halves the upload. An analysis of your own may need more: safe leaves "
-            "out tests, headers and sample data alone; none leaves everything in, and comes near Lambda's 250 MB."
+            "(orchestrator/package/trimming.py), which halves the upload. An analysis of your own may need more: safe "
+            "leaves out tests, headers and sample data alone; none leaves everything in, and comes near Lambda's "
+            "250 MB."
         ),
     ] = "full"
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator import libraries
 from orchestrator.errors import OrchestratorError
+from orchestrator.package import libraries
 
 _COMPILE_TREE: Final = Path(__file__).with_name("compile_tree.py")
 _SAYS: Final = "import platform; print(platform.python_version())"

@@ -24,10 +24,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from orchestrator import bytecode, libraries, trimming
 from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.package import bytecode, libraries, trimming
 
-FUNCTION_CODE: Final = Path(__file__).parent.parent / "function_code"
+FUNCTION_CODE: Final = Path(__file__).parents[2] / "function_code"
 
 MB: Final = 1024 * 1024
 """The clouds' megabyte."""

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from orchestrator.settings_mistakes import Expected
-from orchestrator.settings_values import (
+from orchestrator.settings.mistakes import Expected
+from orchestrator.settings.values import (
     AWS_REGION,
     AZURE_REGION,
     GIB,

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final, Literal
 
-from orchestrator import font_list
+from orchestrator.package import font_list
 
 Trim = Literal["full", "safe", "none"]
 
