@@ -221,7 +221,9 @@ def _stops(stop: Stop, over: threading.Event, run_id: str, console: Console) -> 
         if not first:
             _leave(recovery_command(run_id), console)
         first = False
-        console.note("Stopping: what was made is being destroyed. Once more to leave at once and leave it behind.")
+        console.note(
+            "Stopping: what was made, if anything, is being destroyed. Once more to leave at once and leave it behind."
+        )
         stop.request(number)
 
     return heard

@@ -60,6 +60,7 @@ def find(home: Home, progress: Callable[[str], None], stop: Stop) -> Cli:
         cli = _checked_once(Path(on_path), home, reasons, where="On PATH")
         if cli:
             return cli
+        progress(f"passed over: {reasons[-1]}")
     root = home.folder("pulumi") / str(wanted)
     with _locked(home.folder("pulumi") / "lock", progress, stop):
         if root.exists():

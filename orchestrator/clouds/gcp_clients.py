@@ -5,6 +5,7 @@ credentials from the standard chain always. Importing them costs two seconds, so
 module and ``gcp.py`` are the only ones that import google-cloud-*.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -117,4 +118,6 @@ def google_errors(brief: str) -> Iterator[None]:
         raise OrchestratorError(brief, details=details) from error
     except (GoogleAPIError, GoogleAuthError, OSError) as error:
         # OSError: the network of `requests`, or a disk that is full.
-        raise OrchestratorError(brief, details=str(error)) from error
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        fix = "make room on this disk, and run again." if full else None
+        raise OrchestratorError(brief, details=str(error), resolution=fix) from error

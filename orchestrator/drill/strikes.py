@@ -14,7 +14,7 @@ from orchestrator.drill.matrix import Fault
 from orchestrator.drill.play import POLL_SECONDS, Scene
 from orchestrator.rehearsal.faults import Cloud
 
-_STOPPING = "Stopping: what was made is being destroyed. Once more to leave at once and leave it behind."
+_STOPPING = "Stopping: what was made, if anything, is being destroyed. Once more to leave at once and leave it behind."
 # Until the engine does something, or a signal is heard.
 _SECONDS = 20.0
 # On a machine that was busy and is no more, a run is over before its moment. The next is taken to be faster still: each

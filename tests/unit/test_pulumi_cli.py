@@ -140,6 +140,17 @@ def test_what_is_wrong_with_the_one_on_path_and_nothing_else_works(
     assert in_home(home) == ["lock"]
 
 
+@pytest.mark.usefixtures("works")
+def test_one_on_path_that_is_passed_over_is_told(home: Home, tools: Path) -> None:
+    executable = program(tools / "pulumi", "exit 1")
+    said: list[str] = []
+    assert pulumi_cli.find(home, said.append, Stop()).executable.is_relative_to(home.root)
+    assert said == [
+        f"passed over: On PATH: {executable} does not work: it failed without a word.",
+        f"installing the Pulumi CLI {WANTED}",
+    ]
+
+
 @pytest.mark.usefixtures("no_installer")
 def test_one_on_path_that_is_no_program(home: Home, tools: Path) -> None:
     (tools / "pulumi").touch(mode=0o700)
