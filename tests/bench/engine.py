@@ -5,12 +5,14 @@ a first turn has imported everything. Nor is the upload, which is the clouds' ti
 peer does the same with the SDK's own stacks, one after the other.
 """
 
+import io
 import os
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import redirect_stderr
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
@@ -95,8 +97,9 @@ def _stock(run: Peer, programs: Programs, _cli: Cli) -> None:
     stacks = [stack_of_a_script(run, name, program) for name, program in programs.items()]
     for stack in stacks:
         stack.up(on_output=lambda _: None)
-    for stack in reversed(stacks):
-        down(stack)
+    with redirect_stderr(io.StringIO()):
+        for stack in reversed(stacks):
+            down(stack)
 
 
 def _all(begun: Iterable["Future[None]"]) -> None:

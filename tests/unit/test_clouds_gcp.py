@@ -20,4 +20,4 @@ def test_a_full_disk_says_what_to_do() -> None:
 def test_another_failure_of_the_system_is_told_as_it_is() -> None:
     with pytest.raises(OrchestratorError) as refused, google_errors("The download failed"):
         raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-    assert str(refused.value) == "The download failed\n  [Errno 111] Connection refused"
+    assert str(refused.value) == f"The download failed\n  [Errno {errno.ECONNREFUSED}] Connection refused"
