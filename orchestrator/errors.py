@@ -1,7 +1,7 @@
 """What can go wrong, as a person reads it: what happened, why, what to do next.
 
 Each class carries one exit code (README, "Exit codes"). A foreign exception is translated where it is
-met (``clouds/`` for a cloud's client, ``engine.py`` for Pulumi) and shown in one place, ``__main__.py``.
+met (``clouds/`` for a cloud's client, ``engine/`` for Pulumi) and shown in one place, ``__main__.py``.
 """
 
 import re

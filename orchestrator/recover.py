@@ -10,8 +10,7 @@ from orchestrator import engine, journal, proof, pulumi_cli, surroundings
 from orchestrator.clouds import Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud
 from orchestrator.console import Console
-from orchestrator.engine import Stack, stack_name, stack_of
-from orchestrator.engine_command import Backend
+from orchestrator.engine import Backend, Stack, stack_name, stack_of
 from orchestrator.errors import ResourcesRemainError
 from orchestrator.home import Home
 from orchestrator.journal import Entry, Journal, command_line

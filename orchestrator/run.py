@@ -23,8 +23,7 @@ from orchestrator.background import fail, spawn, unless_stopped
 from orchestrator.clouds import Answer, ComputeCloud, Environment
 from orchestrator.clouds.by_name import compute_cloud, data_cloud, load_programs
 from orchestrator.clouds.gcp import GoogleData
-from orchestrator.engine import Stack, StackEvent, stack_of
-from orchestrator.engine_command import Backend
+from orchestrator.engine import Backend, Stack, StackEvent, stack_of
 from orchestrator.errors import OrchestratorError
 from orchestrator.home import Home
 from orchestrator.journal import Journal, begin

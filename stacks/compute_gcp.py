@@ -59,13 +59,14 @@ def program(inputs: GcpComputeInputs, outputs: Future[ComputeOutputs]) -> None:
     service = _service(inputs, identity, bucket, package, options)
 
     extract = live.output(inputs.data.extract)
-    # The permission is only waited for: without it the function answers, but with an error.
-    ready = pulumi.Output.all(service.name, service.uri, data_bucket, extract, permission.id)
-    live.hand_over(
-        ready.apply(lambda made: ComputeOutputs(made[0], url=f"{made[1]}/?{_where(made[2], made[3])}")), outputs
+    url = pulumi.Output.all(service.uri, data_bucket, extract).apply(
+        lambda made: f"{made[0]}/?{_where(made[1], made[2])}"
     )
+    # The permission is only waited for: without it the function answers, but with an error.
+    ready = pulumi.Output.all(service.name, url, permission.id)
+    live.hand_over(ready.apply(lambda made: ComputeOutputs(made[0], made[1])), outputs)
     pulumi.export("function", service.name)
-    pulumi.export("url", service.uri)
+    pulumi.export("url", url)
 
 
 def _service(

@@ -19,8 +19,7 @@ from statistics import median
 from typing import Any
 
 from orchestrator import pulumi_cli
-from orchestrator.engine import Stack
-from orchestrator.engine_command import Backend
+from orchestrator.engine import Backend, Stack
 from orchestrator.home import Home
 from orchestrator.package import Archive, Package
 from orchestrator.pulumi_cli import Cli

@@ -25,8 +25,7 @@ from pulumi.provider.experimental.provider import Provider
 
 from orchestrator import package, pulumi_cli
 from orchestrator.clouds import Environment, aws
-from orchestrator.engine import Stack, StackError, StackEvent
-from orchestrator.engine_command import Backend
+from orchestrator.engine import Backend, Stack, StackError, StackEvent
 from orchestrator.home import Home
 from orchestrator.package import Layout, Package, Target
 from orchestrator.pulumi_cli import Cli

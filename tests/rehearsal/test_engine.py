@@ -19,8 +19,7 @@ import pytest
 from pulumi.provider.experimental.provider import Provider
 
 from orchestrator import deadlines, engine
-from orchestrator.engine import Stack, StackError, StackEvent, StackLockedError
-from orchestrator.engine_command import Backend
+from orchestrator.engine import Backend, Stack, StackError, StackEvent, StackLockedError
 from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal.aws import resources as aws_resources
 from orchestrator.rehearsal.aws.cloud import Amazon

@@ -12,9 +12,10 @@ from pulumi.automation import errors as automation_errors
 from pulumi.automation.events import EngineEvent
 from semver import VersionInfo
 
-from orchestrator import engine, engine_command
-from orchestrator.engine import Stack, StackError, StackEvent, StackLockedError
-from orchestrator.engine_command import Backend
+from orchestrator import engine
+from orchestrator.engine import Backend, Stack, StackError, StackEvent, StackLockedError
+from orchestrator.engine import command as engine_command
+from orchestrator.engine.events import stack_event
 from orchestrator.home import Home
 from orchestrator.pulumi_cli import Cli
 
@@ -62,7 +63,7 @@ def diagnostic(message: str, severity: str, *, of: str = "", ephemeral: bool = F
 
 def translated(event: dict[str, Any]) -> StackEvent | None:
     before = time.time()
-    said = engine._stack_event(EngineEvent.from_json(event), "compute")
+    said = stack_event(EngineEvent.from_json(event), "compute")
     if said is None:
         return None
     assert before <= said.time <= time.time()

@@ -16,7 +16,8 @@ import pytest
 from pulumi.automation import errors as automation_errors
 from semver import VersionInfo
 
-from orchestrator import deadlines, engine_command
+from orchestrator import deadlines
+from orchestrator.engine import command as engine_command
 from orchestrator.pulumi_cli import Cli
 
 ANSWERS = """

@@ -17,8 +17,7 @@ import pytest
 
 from orchestrator import deadlines, engine, transient
 from orchestrator.critical_path import Resource
-from orchestrator.engine import Stack, StackError, StackLockedError
-from orchestrator.engine_command import Backend
+from orchestrator.engine import Backend, Stack, StackError, StackLockedError
 from orchestrator.home import Home
 from tests.unit.test_engine import BACKEND, no_event, program, stack
 

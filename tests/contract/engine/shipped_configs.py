@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from pulumi.provider.experimental.provider import Provider
 
-from orchestrator.engine import Stack
-from orchestrator.engine_command import Backend
+from orchestrator.engine import Backend, Stack
 from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal.aws.cloud import Amazon
 from orchestrator.rehearsal.aws.function_url import FunctionHost

@@ -5,7 +5,6 @@ Python then breaks the CLI with creates in flight, and resources are lost
 (https://github.com/pulumi/pulumi/issues/9103). Ours has files to write to and a session of its own.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -13,67 +12,16 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from pulumi import automation
 from pulumi.automation import errors as automation_errors
 
 from orchestrator import deadlines
+from orchestrator.engine.backend import Backend
 from orchestrator.pulumi_cli import Cli
 
 _SHOWS_SECRETS = "--show-secrets"  # The SDK asks for outputs, history and the state like this.
-
-
-@dataclass(frozen=True)
-class Backend:
-    """Where the state is kept (a Pulumi backend URL) and what its secrets are encrypted with."""
-
-    url: str
-    passphrase: str
-
-    @property
-    def folder(self) -> Path | None:
-        """The backend, if it is a folder."""
-        url = urlsplit(self.url)
-        return Path(unquote(url.path)) if url.scheme == "file" else None
-
-    def files(self, stack_name: str, ending: str) -> list[Path] | None:
-        """A stack's files of that ending, if it is a folder."""
-        return list(self.folder.glob(f".pulumi/stacks/*/{stack_name}.json{ending}")) if self.folder else None
-
-    def is_settled(self, stack_name: str) -> bool:
-        """Whether the state has no operation whose outcome is unknown; False where it cannot be read."""
-        deployment = self.deployment(stack_name)
-        return deployment is not None and not deployment.get("pending_operations")
-
-    def deployment(self, stack_name: str) -> dict[str, Any] | None:
-        """What the state holds, as ``pulumi stack export`` shows it; None where it cannot be read without the CLI."""
-        for state in self.files(stack_name, "") or ():
-            with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-                return dict(json.loads(state.read_bytes())["checkpoint"].get("latest", {}))
-        return None
-
-    def drop_torn_locks(self, stack_name: str) -> bool:
-        """Remove lock files that a CLI which was killed had only begun to write; whether there were any.
-
-        They name no holder, and the CLI takes them for locks that it cannot read.
-        """
-        folder = self.folder
-        locks = folder.glob(f".pulumi/locks/*/*/{stack_name}/*") if folder else ()
-        torn = [lock for lock in locks if not lock.stat().st_size]
-        for lock in torn:
-            lock.unlink(missing_ok=True)
-        return bool(torn)
-
-    def forget(self, stack_name: str, ending: str = "*") -> bool:
-        """Remove a stack's files of that ending, all by default; whether it is a folder, where this can be done."""
-        files = self.files(stack_name, ending)
-        for file in files or ():
-            file.unlink(missing_ok=True)
-        return files is not None
 
 
 def environment(caller: Mapping[str, str], backend: Backend, pulumi_home: Path) -> dict[str, str]:

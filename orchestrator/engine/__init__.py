@@ -1,9 +1,5 @@
-"""The Pulumi engine: one stack up, one stack down.
+"""The Pulumi engine: one stack up, one stack down. Nothing outside this folder imports ``pulumi.automation``."""
 
-With ``engine_command.py`` the only importer of ``pulumi.automation``.
-"""
-
-import json
 import logging
 import os
 import re
@@ -11,25 +7,27 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from pulumi import automation
 from pulumi.automation import errors as automation_errors
 from pulumi.automation._stack import StackInitMode
-from pulumi.automation.events import EngineEvent, StepEventMetadata
+from pulumi.automation.events import EngineEvent
 
 from orchestrator import deadlines, transient
 from orchestrator.critical_path import Resource
-from orchestrator.engine_command import Backend, Command, environment
-from orchestrator.errors import OrchestratorError, without_secrets
+from orchestrator.engine.backend import Backend
+from orchestrator.engine.command import Command, environment
+from orchestrator.engine.events import StackEvent, resource, stack_event
+from orchestrator.engine.sdk import SdkStack, SdkWorkspace
+from orchestrator.errors import OrchestratorError
 from orchestrator.home import Home
 from orchestrator.processes import command_line_of, is_alive
 from orchestrator.pulumi_cli import Cli
+
+__all__ = ["Backend", "Stack", "StackError", "StackEvent", "StackLockedError", "stack_name", "stack_of", "stacks_in"]
 
 PROJECT = "cloud-hopping"
 # Slow clouds, few resources: never wait for a free slot (the engine's default is four a core).
@@ -60,22 +58,6 @@ class StackLockedError(StackError):
         """The process id of the CLI that holds the lock, alive or not; None if it was on another machine."""
         holder = self._HOLDER.search(self.details or "")
         return int(holder["pid"]) if holder is not None and holder["host"] == socket.gethostname() else None
-
-
-@dataclass(frozen=True)
-class StackEvent:
-    """One thing the engine did. ``time`` is in seconds since 1970; ``type`` and ``name`` are the resource's."""
-
-    time: float
-    stack: str
-    kind: Literal["creating", "created", "deleting", "deleted", "failed", "error", "warning", "info"]
-    type: str
-    name: str
-    message: str = ""
-
-    def to_json(self) -> str:
-        """One line of ``events.jsonl``."""
-        return json.dumps(asdict(self))
 
 
 class Stack:
@@ -138,7 +120,7 @@ class Stack:
         None where that takes the CLI, for which nobody should have to wait.
         """
         deployment = self._backend.deployment(self._stack_name)
-        return None if deployment is None else [_resource(state) for state in deployment.get("resources") or ()]
+        return None if deployment is None else [resource(state) for state in deployment.get("resources") or ()]
 
     def beside(self) -> list[str]:
         """The names of all stacks in the same backend."""
@@ -239,11 +221,11 @@ class Stack:
         except automation_errors.CommandError as error:
             raise self._error(brief, failures) from error
 
-    def _open(self, program: Callable[[], None], *, select: bool = False) -> "_Stack":
+    def _open(self, program: Callable[[], None], *, select: bool = False) -> SdkStack:
         mode = StackInitMode.SELECT if select else StackInitMode.CREATE
-        return _Stack(self._stack_name, self._workspace(program), mode)
+        return SdkStack(self._stack_name, self._workspace(program), mode)
 
-    def _workspace(self, program: Callable[[], None]) -> "_Workspace":
+    def _workspace(self, program: Callable[[], None]) -> SdkWorkspace:
         options = automation.LocalWorkspaceOptions(
             work_dir=str(self._folder),
             pulumi_home=str(self._pulumi_home),
@@ -251,11 +233,11 @@ class Stack:
             program=program,
             project_settings=automation.ProjectSettings(name=PROJECT, runtime="python"),
         )
-        return _Workspace(**vars(options))
+        return SdkWorkspace(**vars(options))
 
     def _translate(self, on_event: Callable[[StackEvent], None], failures: list[str]) -> Callable[[EngineEvent], None]:
         def translate(event: EngineEvent) -> None:
-            translated = _stack_event(event, self.name)
+            translated = stack_event(event, self.name)
             if translated is None:
                 return
             if translated.kind == "error" and translated.message not in _NO_NEWS:
@@ -293,86 +275,3 @@ def stacks_in(backend: Backend, *, cli: Cli, home: Home) -> list[str]:
 
 def _no_program() -> None:
     """Destroy works from the state: the program does not run."""
-
-
-def _stack_event(event: EngineEvent, stack: str) -> StackEvent | None:
-    """Our words for the engine's event, or None for one that says nothing about a resource."""
-    for metadata, kinds in (
-        (event.resource_pre_event, {"create": "creating", "delete": "deleting"}),
-        (event.res_outputs_event, {"create": "created", "delete": "deleted"}),
-    ):
-        if metadata is not None:
-            step: StepEventMetadata = metadata.metadata
-            kind = kinds.get(step.op)
-            if kind is None or step.type.startswith("pulumi:"):
-                return None
-            return StackEvent(time.time(), stack, kind, step.type, _name(step.urn))  # type: ignore[arg-type]
-    if event.res_op_failed_event is not None:
-        step = event.res_op_failed_event.metadata
-        return StackEvent(time.time(), stack, "failed", step.type, _name(step.urn))
-    said = event.diagnostic_event
-    if said is not None and not said.ephemeral and said.severity != "debug":
-        kind = said.severity if said.severity in {"error", "warning"} else "info"
-        return StackEvent(time.time(), stack, kind, "", _name(said.urn or ""), without_secrets(said.message.strip()))  # type: ignore[arg-type]
-    return None
-
-
-def _resource(state: Mapping[str, Any]) -> Resource:
-    """A resource of the state: https://pkg.go.dev/github.com/pulumi/pulumi/sdk/v3/go/common/apitype#ResourceV3."""
-    of_inputs = (urn for urns in (state.get("propertyDependencies") or {}).values() for urn in urns or ())
-    # A provider is named by URN and id.
-    around = (state.get("parent"), (state.get("provider") or "").rpartition("::")[0], state.get("deletedWith"))
-    return Resource(
-        urn=state["urn"],
-        type=state["type"],
-        name=_name(state["urn"]),
-        needs=frozenset(filter(None, (*(state.get("dependencies") or ()), *of_inputs, *around))),
-        values=frozenset(_texts(state.get("inputs"))),
-        goes_with=bool(state.get("deletedWith")),
-    )
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All texts in a value of the state; the keys of its mappings are none of its texts."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
-
-
-def _name(urn: str) -> str:
-    """The resource's name in the program, ``bucket`` of ``urn:pulumi:...::aws:s3/bucket:Bucket::bucket``."""
-    kind, _, name = urn.rpartition("::")
-    return "" if kind.endswith("pulumi:pulumi:Stack") else name
-
-
-class _Workspace(automation.LocalWorkspace):
-    """The SDK's workspace, but that it selects no stack: every command that we give names its own."""
-
-    def select_stack(self, stack_name: str) -> None:
-        """Nothing to do: what needs the stack fails when it is not there."""
-
-
-class _Stack(automation.Stack):
-    """The SDK's stack, without what it asks after each operation: nobody reads it, and each question is a CLI process.
-
-    A program hands its outputs over while it runs; what was done comes in the events. ``removes``: a destroy removes
-    the stack in the same command, which the SDK does in another one, for the sake of a summary.
-    """
-
-    removes = False
-
-    def outputs(self) -> automation.OutputMap:
-        """None."""
-        return {}
-
-    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002, FBT001, FBT002 - the SDK's
-        """An empty summary; ``up`` and ``destroy`` want one."""
-        return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
-
-    def _run_pulumi_cmd_sync(self, args: list[str], *streams: automation.OnOutput | None) -> automation.CommandResult:
-        return super()._run_pulumi_cmd_sync([*args, *(["--remove"] if self.removes else [])], *streams)
