@@ -58,11 +58,10 @@ def rows(turns: int, clouds: tuple[str, ...] = ("aws", "azure", "gcp")) -> list[
             paths: list[float] = []
             told: list[float] = []
             for turn in range(turns + 1):
-                for name, contender in CONTENDERS.items():
+                for name in CONTENDERS:
                     place = Path(folder, f"{cloud}-{turn}-{name.replace(' ', '-')}")
                     place.mkdir()
-                    took = _timed(contender(standing, cloud), place, environment)
-                    _refuse_leftovers(standing, name)
+                    took = timed(name, standing, cloud, place, environment)
                     if turn:  # The first one warms: packages, bytecode, the file system.
                         seconds[name].append(took)
                         if name == "ours":
@@ -85,7 +84,13 @@ def rows(turns: int, clouds: tuple[str, ...] = ("aws", "azure", "gcp")) -> list[
     return found
 
 
-def _timed(command: list[str], folder: Path, environment: Mapping[str, str]) -> float:
+def timed(name: str, clouds: Path, cloud: str, folder: Path, environment: Mapping[str, str]) -> float:
+    """The seconds that a contender takes in a folder, which is empty.
+
+    Raises:
+        RuntimeError: it failed, made no chart, or left something in the clouds.
+    """
+    command = CONTENDERS[name](clouds, cloud)
     began = time.perf_counter()
     with (folder / "said").open("wb") as said:
         ended = subprocess.run(
@@ -93,14 +98,11 @@ def _timed(command: list[str], folder: Path, environment: Mapping[str, str]) -> 
         )
     took = time.perf_counter() - began
     if ended.returncode or not list(folder.rglob("chart.png")):
-        raise RuntimeError(f"{command} ended with {ended.returncode}:\n{(folder / 'said').read_text()}")
-    return took
-
-
-def _refuse_leftovers(clouds: Path, contender: str) -> None:
+        raise RuntimeError(f"{name} ended with {ended.returncode}:\n{(folder / 'said').read_text()}")
     left = Control.of(clouds).census()
     if left:
-        raise RuntimeError(f"{contender} left {left}")
+        raise RuntimeError(f"{name} left {left}")
+    return took
 
 
 def _path_of(folder: Path) -> dict[str, Any]:
