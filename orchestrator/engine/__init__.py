@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,8 +32,6 @@ PROJECT = "cloud-hopping"
 # Slow clouds, few resources: never wait for a free slot (the engine's default is four a core).
 _PARALLEL = 32
 _ASK_AGAIN_SECONDS = 0.5
-# On few processors two commands at once both take longer, also the one that is waited for: first come, first served.
-_MAKING_A_STACK = threading.Lock()
 _UNREADABLE = "failed to load checkpoint"
 _TORN = "unexpected end of JSON input"
 # What the engine says of the stack after each resource has said why.
@@ -79,8 +76,7 @@ class Stack:
         """
         failures: list[str] = []
         try:
-            with _MAKING_A_STACK:
-                stack = self._open(program)
+            stack = self._open(program)
             stack.up(parallel=_PARALLEL, on_event=self._translate(on_event, failures), color="never")
         except automation_errors.CommandError as error:
             raise self._error(f"The {self.name} stack did not come up", failures) from error

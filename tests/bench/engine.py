@@ -70,7 +70,7 @@ def _programs(run: Peer) -> Programs:
     csv.write_bytes(b"event_begin_time\n")
     extract = ExtractFile(csv, sha256(csv.read_bytes()).hexdigest(), 0, ("extract.csv",))
     live = LiveData(known(DataOutputs("a dataset", "a bucket")), known(extract))
-    return {"data": run.data_program(), "compute": run.compute.program(_empty(run.folder), live, Future())}
+    return {"compute": run.compute.program(_empty(run.folder), live, Future()), "data": run.data_program()}
 
 
 def _empty(folder: Path) -> Package:
