@@ -3,7 +3,7 @@
     preflight -> dry run --+-> thread A: data stack -> query -> extract -> download --+--> data stack down, at once
     package ---------------+-> thread B: compute stack, its data object --------------+--> function called
     engines start ---------+
-    always: compute stack down -> the clouds are asked what is left
+    always: compute stack down (its engine has started beside the function) -> the clouds are asked what is left
 
 Both stacks come up at once; what the data stack makes reaches the compute stack as a plain future the moment it
 exists. (Where the function reads the extract in place, the data stack goes down with the compute stack.) The main
@@ -11,6 +11,7 @@ thread is not here: it waits for signals (``cli.py``).
 """
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import ExitStack
@@ -60,6 +61,8 @@ class _Run:
     teardown: Teardown = field(default_factory=Teardown)
     admitted: Future[package.Package] = field(default_factory=Future)
     """The function's package, once the clouds were asked and the run may make something."""
+    answered: threading.Event = field(default_factory=threading.Event)
+    """Set when the function has answered, or will not: what it needs may go."""
 
     @property
     def is_admitted(self) -> bool:
@@ -109,6 +112,7 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
             first.append(error)
             raise
         finally:
+            this.answered.set()
             environment.leave_standing = True  # Until the clouds have said that nothing is left in them.
             outcome = undo(this.teardown, data, compute, run_id=names.run_id, phases=record.phases, before=first)
             record.remaining = outcome.remaining
@@ -128,7 +132,8 @@ def _admit(this: _Run, sides: _Sides, environment: Environment) -> None:
     """
     try:
         # The function takes longer to come up than its data, on all clouds: its stack is the first.
-        _start(this, "compute", lambda packed: this.compute.program(packed, sides.data, sides.compute), sides.compute)
+        compute = partial(this.compute.program, data=sides.data, outputs=sides.compute)
+        _start(this, "compute", compute, sides.compute, needed_until=this.answered)
         _start(this, "data", lambda _packed: this.data.program(sides.data.made), sides.data.made)
         packed = _ask(this, environment)
         this.stop.check()
@@ -222,6 +227,8 @@ def _compute_side(this: _Run, sides: _Sides) -> Answer:
     record, stop, compute = this.record, this.stop, this.compute
     outputs = _up(this, "compute", sides.compute)
     record.path.handed("compute stack", outputs)
+    # The engine starts beside the function, and deletes once that has answered, or we were killed.
+    spawn(lambda: this.teardown.undo("compute"))
     with record.phases.phase("function"):
         answer = unless_stopped(stop, lambda: compute.invoke(outputs, this.admitted.result()))
         rows = sides.data.extract.result().rows
@@ -231,10 +238,17 @@ def _compute_side(this: _Run, sides: _Sides) -> Answer:
                 resolution="see function_code/analysis.py: it must say how many rows it read.",
             )
         replace_bytes(record.directory / "chart.png", answer.chart)
+    this.answered.set()
     return answer
 
 
-def _start(this: _Run, name: str, program: Callable[[package.Package], Callable[[], None]], made: "Future[T]") -> None:
+def _start(
+    this: _Run,
+    name: str,
+    program: Callable[[package.Package], Callable[[], None]],
+    made: "Future[T]",
+    needed_until: threading.Event | None = None,
+) -> None:
     """Start a stack's engine. Its program waits until the run is admitted, and then hands over what it ``made``.
 
     An engine takes a second until it asks for its program: that passes while the clouds are asked.
@@ -242,7 +256,7 @@ def _start(this: _Run, name: str, program: Callable[[package.Package], Callable[
     stack = stack_of(this.record.names.run_id, name, home=this.home, cli=this.cli, backend=this.backend)
     this.journal.stack(name, "may exist")
     up: Future[None] = Future()
-    this.teardown.register(name, partial(_down, this, stack, up), partial(_settle, this, stack))
+    this.teardown.register(name, partial(_down, this, stack, up, needed_until), partial(_settle, this, stack))
     this.stop.on_request(stack.interrupt)
     this.stop.on_request(lambda: fail(made, OrchestratorError("The run is stopping")))
     up.add_done_callback(lambda ended: fail(made, ended.exception() or OrchestratorError("nothing handed over")))
@@ -264,17 +278,24 @@ def _up(this: _Run, name: str, made: "Future[T]") -> T:
         return made.result()
 
 
-def _down(this: _Run, stack: Stack, up: "Future[None]") -> None:
-    """Destroy a stack, once the engine has let go of it."""
+def _down(this: _Run, stack: Stack, up: "Future[None]", needed_until: threading.Event | None) -> None:
+    """Destroy a stack, once the engine has let go of it and nobody needs it."""
     if not this.is_admitted:  # There is nothing in it.
         wait([up])
         stack.destroy(partial(_heard, this))
         this.journal.stack(stack.name, "not begun")
         return
-    with this.record.phases.phase(f"destroy {stack.name} stack"):
+
+    def destroy() -> None:
         wait([up])
         this.record.path.stack(stack.name, stack.resources)
-        stack.destroy(this.record.event)
+        stack.destroy(this.record.event, after=needed_until)
+
+    destroying = spawn(destroy)
+    if needed_until:
+        needed_until.wait()
+    with this.record.phases.phase(f"destroy {stack.name} stack"):
+        destroying.result()
         this.journal.stack(stack.name, "destroyed")
 
 

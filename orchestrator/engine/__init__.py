@@ -5,9 +5,10 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from pulumi import automation
@@ -85,16 +86,18 @@ class Stack:
         """Stop creating: what is in flight finishes and is recorded. Safe to call at any time, from any thread."""
         self._command.interrupt()
 
-    def destroy(self, on_event: Callable[[StackEvent], None]) -> None:
+    def destroy(self, on_event: Callable[[StackEvent], None], *, after: threading.Event | None = None) -> None:
         """Destroy what the state holds and remove the stack; what is not there is fine.
 
-        A cloud that is busy is asked again. A killed run's CLI is waited for: it finishes the creates that it began.
+        The engine starts at once, and deletes nothing before ``after`` is set; should this process be killed meanwhile,
+        the engine goes on. A cloud that is busy is asked again. A killed run's CLI is waited for: it finishes the
+        creates that it began.
 
         Raises:
             StackLockedError: another machine works on the stack.
             StackError: something is left, or may be (a create whose outcome the engine does not know).
         """
-        self._unlocked(lambda: self._patiently(lambda: self._destroy(on_event)))
+        self._unlocked(lambda: self._patiently(lambda: self._destroy(on_event, after)))
 
     def settle(self, on_event: Callable[[StackEvent], None]) -> None:
         """Remove a stack that could not be destroyed, once nothing of it is left: its state is told so.
@@ -168,7 +171,7 @@ class Stack:
         with self._translated(f"The {self.name} stack was not unlocked", []):
             self._open(_no_program, select=True).cancel()
 
-    def _destroy(self, on_event: Callable[[StackEvent], None]) -> None:
+    def _destroy(self, on_event: Callable[[StackEvent], None], after: threading.Event | None = None) -> None:
         failures: list[str] = []
         with self._translated(f"The {self.name} stack was not destroyed", failures):
             stack = self._open(_no_program, select=True)
@@ -176,12 +179,13 @@ class Stack:
             # still has resources the CLI itself does not remove.) Where the state can be read beforehand, one command
             # does it all: each is a process, and the end of a run waits for them.
             stack.removes = self._backend.is_settled(self._stack_name)
-            stack.destroy(
-                parallel=_PARALLEL,
-                on_event=self._translate(on_event, failures),
-                continue_on_error=True,
-                color="never",
-            )
+            with self._command.held(after) if after else nullcontext():
+                stack.destroy(
+                    parallel=_PARALLEL,
+                    on_event=self._translate(on_event, failures),
+                    continue_on_error=True,
+                    color="never",
+                )
             if not stack.removes:
                 pending = (stack.export_stack().deployment or {}).get("pending_operations") or []
                 if pending:

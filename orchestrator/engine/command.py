@@ -10,8 +10,8 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pulumi import automation
@@ -19,6 +19,7 @@ from pulumi.automation import errors as automation_errors
 
 from orchestrator import deadlines
 from orchestrator.engine.backend import Backend
+from orchestrator.engine.gate import gate
 from orchestrator.pulumi_cli import Cli
 
 _SHOWS_SECRETS = "--show-secrets"  # The SDK asks for outputs, history and the state like this.
@@ -65,6 +66,8 @@ class Command(automation.PulumiCommand):
         self._interrupted = False
         self._up: subprocess.Popen[bytes] | None = None
         self._killer: threading.Timer | None = None
+        self._held: threading.Event | None = None
+        self._client: list[str] = []
         self.late: list[str] = []
         """What the last command did not do in time, for whoever reads the failure."""
 
@@ -87,7 +90,7 @@ class Command(automation.PulumiCommand):
                 if args[0] == "up" and self._interrupted:
                     raise automation_errors.CommandError(automation.CommandResult("", "update canceled", 1))
                 process = subprocess.Popen(
-                    [self.command, "--non-interactive", *args],
+                    [self.command, "--non-interactive", *args, *self._client],
                     cwd=cwd,
                     env=self._environment | dict(additional_env),
                     stdin=subprocess.DEVNULL,
@@ -119,6 +122,19 @@ class Command(automation.PulumiCommand):
             if self._up is not None:
                 self._stop(self._up)
 
+    @contextmanager
+    def held(self, until: threading.Event) -> Iterator[None]:
+        """The destroy in it may start, but deletes nothing before ``until`` is set, or this process has ended."""
+        if until.is_set():
+            yield
+            return
+        with gate(until) as address:
+            self._held, self._client = until, [f"--client={address}"]  # The last one counts: not the SDK's.
+            try:
+                yield
+            finally:
+                self._held, self._client = None, []
+
     def last_words(self) -> str:
         """What the CLI wrote last to standard error, for a failure that no event explains."""
         written = sorted(self._logs.glob("*.err"))
@@ -149,6 +165,8 @@ class Command(automation.PulumiCommand):
         """The exit code; a CLI past its deadline is asked to stop, and killed only when it does not."""
         allowed = {"up": deadlines.UP, "destroy": deadlines.DESTROY, "refresh": deadlines.DESTROY}
         seconds = allowed.get(command, deadlines.COMMAND)
+        if self._held is not None:
+            self._held.wait()
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:

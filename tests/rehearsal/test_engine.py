@@ -19,6 +19,7 @@ import pytest
 from pulumi.provider.experimental.provider import Provider
 
 from orchestrator import deadlines, engine
+from orchestrator.background import spawn
 from orchestrator.engine import Backend, Stack, StackError, StackEvent, StackLockedError
 from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal.aws import resources as aws_resources
@@ -174,6 +175,30 @@ def test_destroy_of_a_stack_that_never_was(new_stack: Callable[[], Stack]) -> No
     events: list[StackEvent] = []
     new_stack().destroy(events.append)
     assert events == []
+
+
+class _Gate(threading.Event):
+    """Tells when the engine stands in front of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = Future[None]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if threading.current_thread().name.startswith("ThreadPoolExecutor"):  # The language host's: the engine asks.
+            self.reached.set_result(None)
+        return super().wait(timeout)
+
+
+def test_a_destroy_that_is_held_deletes_nothing_before_its_time(new_stack: Callable[[], Stack], amazon: Amazon) -> None:
+    stack, gate, events = new_stack(), _Gate(), list[StackEvent]()
+    stack.up(log_groups("needed"), lambda _: None)
+    destroyed = spawn(lambda: stack.destroy(events.append, after=gate))
+    gate.reached.result(60)
+    assert (in_the_cloud(amazon), events) == ({"needed"}, [])
+    gate.set()
+    destroyed.result(60)
+    assert (in_the_cloud(amazon), [event.kind for event in events]) == (set(), ["deleting", "deleted"])
 
 
 def test_destroy_twice(new_stack: Callable[[], Stack]) -> None:

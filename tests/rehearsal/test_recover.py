@@ -1,5 +1,6 @@
 """The command: whatever became of a run, its journal or its recovery, a recovery ends with nothing left."""
 
+import re
 import shlex
 import shutil
 import signal
@@ -64,10 +65,11 @@ def wait_for(control: Control) -> None:
         time.sleep(0.05)
 
 
-def engines_of(run_id: str) -> list[str]:
-    """The command lines of the CLIs that work on the run."""
-    lines = (" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
-    return [line for line in lines if f"--stack {run_id}" in line]
+def engines_of(run_id: str, command: str = "") -> list[psutil.Process]:
+    """The CLIs that work on the run."""
+    words = f" {command} .*--stack {run_id}" if command else f"--stack {run_id}"
+    processes = psutil.process_iter(["cmdline"])
+    return [process for process in processes if re.search(words, " ".join(process.info["cmdline"] or []))]
 
 
 def nothing_to_do(machine: Machine) -> str:
@@ -115,9 +117,26 @@ def test_runs_that_had_clouds_of_their_own_are_finished_one_after_the_other(fres
     ]
 
 
+def test_a_run_that_is_killed_while_its_function_works_is_destroyed_all_the_same(
+    fresh: Machine, clouds: Path, control: Control
+) -> None:
+    process, run_id = begin(fresh, clouds)
+    fresh.wait_until(process, "function: started")
+    while not (engines := engines_of(f"{run_id}-compute", "destroy")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    fresh.finish(process)
+    psutil.wait_procs(engines, 60)
+    assert control.census() == []
+    assert list((fresh.home / "state").rglob(f"{run_id}-*.json")) == []
+    recovered = fresh.orchestrate("recover")
+    assert (recovered.returncode, recovered.stderr.splitlines()[-1]) == (0, f"0 left of run {run_id}.")
+
+
 def test_the_state_of_a_run_goes_with_its_clouds(fresh: Machine) -> None:
     process = fresh.start("run")
-    fresh.wait_until(process, "function: started")
+    fresh.wait_until(process, "query: started")
     process.kill()
     fresh.finish(process)
     (folder,) = fresh.results()
