@@ -45,13 +45,18 @@ class Cli:
     executable: Path
     version: VersionInfo
 
+    @property
+    def is_the_sdks(self) -> bool:
+        """Whether it is of the SDK's version, so that the tests have seen what it does."""
+        return self.version == _sdk_version()
+
 
 def find(home: Home, progress: Callable[[str], None], stop: Stop) -> Cli:
     """The first CLI that fits, installed or built if there is none; a UsageError says what to install.
 
     ``progress`` gets short texts for a person: a build takes minutes. A ``stop`` ends it, and nothing stays half-made.
     """
-    wanted = VersionInfo.parse(installed_version("pulumi"))
+    wanted = _sdk_version()
     reasons: list[str] = []
     on_path = shutil.which("pulumi")
     if on_path is None:
@@ -86,6 +91,10 @@ def find(home: Home, progress: Callable[[str], None], stop: Stop) -> Cli:
         resolution=f"install Pulumi {wanted} (https://www.pulumi.com/docs/iac/download-install/) "
         "or Go 1.25 or later (https://go.dev/dl/), and run again.",
     )
+
+
+def _sdk_version() -> VersionInfo:
+    return VersionInfo.parse(installed_version("pulumi"))
 
 
 def _checked_once(executable: Path, home: Home, reasons: list[str], *, where: str) -> Cli | None:

@@ -4,6 +4,8 @@ Half a second of a destroy is the CLI's own start and the key of its secrets. Be
 program's language host which packages the program needs; the answer does not matter to it (a failure, as when we are
 killed meanwhile, is no answer, and it goes on):
 https://github.com/pulumi/pulumi/blob/v3.250.0/pkg/engine/destroy.go
+
+A CLI that did not ask would delete at once. So this is for the version that the tests run with: ``Cli.is_the_sdks``.
 """
 
 import threading

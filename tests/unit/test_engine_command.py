@@ -5,11 +5,13 @@ The CLI here is a small program that is really started, asked to stop and killed
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from orchestrator import deadlines
 from orchestrator.engine import command as engine_command
 from orchestrator.pulumi_cli import Cli
 
+THE_SDKS = VersionInfo.parse(installed_version("pulumi"))
 ANSWERS = """
 import json, os, sys
 print(json.dumps({"args": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ),
@@ -37,12 +40,12 @@ sys.exit(7)
 """
 
 
-def command(folder: Path, body: str, **environment: str) -> engine_command.Command:
+def command(folder: Path, body: str, version: VersionInfo = THE_SDKS, **environment: str) -> engine_command.Command:
     path = folder / "bin" / "pulumi"
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!{sys.executable}\n{body}")
     path.chmod(0o700)
-    return engine_command.Command(Cli(path, VersionInfo(3, 250, 0)), environment, folder)
+    return engine_command.Command(Cli(path, version), environment, folder)
 
 
 def says(message: str, code: int = 1) -> str:
@@ -279,3 +282,38 @@ def test_one_that_was_asked_before_is_not_asked_again_but_killed(
     cli, process = late
     (tmp_path / "asked-to-stop").write_text(str(process.pid))  # Before its run was killed.
     assert cli._wait(process, "destroy") == -signal.SIGKILL
+
+
+class _Opens(threading.Event):
+    """Opens when it is waited for; whether the CLI had started by then."""
+
+    def __init__(self, started: Path) -> None:
+        super().__init__()
+        self._started = started
+        self.seen: list[bool] = []
+
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature is threading's
+        self.seen.append(self._started.exists())
+        self.set()
+        return True
+
+
+def test_another_version_of_the_cli_starts_its_destroy_when_it_may_delete(tmp_path: Path) -> None:
+    of_another = command(tmp_path, ANSWERS, VersionInfo(3, 999, 0))
+    gate = _Opens(tmp_path / "log" / "00-destroy.out")
+    with of_another.held(gate):
+        result = of_another.run(["destroy"], str(tmp_path), {})
+    assert (gate.seen, json.loads(result.stdout)["args"]) == ([False], ["--non-interactive", "destroy"])
+
+
+def test_the_sdks_version_of_the_cli_starts_at_once_and_asks_us(tmp_path: Path) -> None:
+    of_the_sdk = command(tmp_path, ANSWERS)
+    gate = _Opens(tmp_path / "log" / "00-destroy.out")
+    with of_the_sdk.held(gate):
+        result = of_the_sdk.run(["destroy"], str(tmp_path), {})
+    *_, client = json.loads(result.stdout)["args"]
+    assert gate.seen == [True]
+    assert re.fullmatch(r"--client=127\.0\.0\.1:\d+", client)
+    with of_the_sdk.held(gate):  # It is open.
+        result = of_the_sdk.run(["destroy"], str(tmp_path), {})
+    assert json.loads(result.stdout)["args"] == ["--non-interactive", "destroy"]
