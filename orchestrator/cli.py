@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from orchestrator import drill as drills
-from orchestrator import query, report, settings
+from orchestrator import journal, query, report, settings
 from orchestrator.background import spawn
 from orchestrator.console import Console
 from orchestrator.errors import OrchestratorError, OverCeilingError, ResourcesRemainError, UsageError, without_secrets
@@ -267,6 +267,8 @@ def _end(
         exit_code = _keep(result, home.run_folder(result.run_id), directory, console)
     if not result.remaining and result.status != "resources remain":
         home.tidy(result.run_id)
+        if error and result.run_id in journal.unfinished(home.root / "runs"):
+            console.note(f"The engine's state of this run is not in order: run `{recovery_command(result.run_id)}`.")
     console.outcome(result, directory)
     return result, exit_code
 

@@ -21,6 +21,8 @@ _PAUSES_SECONDS = (0.25, 1.0, 2.0)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LEFT_OUT = re.compile(r"it was left out of the function's package; (set package\.trim to \"\w+\", then run again)")
 """What function_code/left_out.py says of a library that an analysis of one's own needs."""
+_TIMED_OUT = re.compile(r"Task timed out after [\d.]+ seconds")
+"""Lambda's words, in the function's log: https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html"""
 _ANSWER_FORM = '{"counts": {"25": 11, ...}, "chart_png": "<base64>", "rows": 27}'
 
 
@@ -71,6 +73,12 @@ def checked(status: int, content: bytes, *, said: str = "") -> Answer:
     if status != OK:
         details = said or content.decode("utf-8", "replace")
         left_out = _LEFT_OUT.search(details)
+        if _TIMED_OUT.search(details):
+            raise FunctionError(
+                "The function was not done within its timeout",
+                details=details,
+                resolution="raise compute.timeout, or let function_code/ do less, and run again.",
+            )
         raise FunctionError(
             f"The function answered {status}",
             details=details or None,

@@ -249,7 +249,7 @@ class Stack:
     def _error(self, brief: str, failures: list[str]) -> StackError:
         return StackError(
             brief,
-            details="\n".join(dict.fromkeys([*self._command.late, *failures])) or self._command.last_words(),
+            details="\n".join(dict.fromkeys([*self._command.untimely, *failures])) or self._command.last_words(),
             resolution="engine.log, beside the report, has the engine's own words.",
         )
 

@@ -69,8 +69,8 @@ class Command(automation.PulumiCommand):
         self._killer: threading.Timer | None = None
         self._held: threading.Event | None = None
         self._client: list[str] = []
-        self.late: list[str] = []
-        """What the last command did not do in time, for whoever reads the failure."""
+        self.untimely: list[str] = []
+        """What ended the last command before its own end, for whoever reads the failure."""
 
     def run(
         self,
@@ -81,7 +81,7 @@ class Command(automation.PulumiCommand):
         on_error: automation.OnOutput | None = None,  # noqa: ARG002
     ) -> automation.CommandResult:
         """Run one command; the signature is the SDK's. Raises its CommandError when the CLI fails."""
-        self.late = []
+        self.untimely = []
         log = self._logs / f"{len(list(self._logs.glob('*.err'))):02}-{'-'.join(args[:1])}"
         # What shows secrets goes into a file without a name: it is in no log, whatever kills us.
         kept = log.with_suffix(".out")
@@ -112,6 +112,8 @@ class Command(automation.PulumiCommand):
             stderr=log.with_suffix(".err").read_text("utf-8", "replace"),
             code=code,
         )
+        if code < 0 and not self.untimely:
+            self.untimely.append(f"pulumi {args[0]} was killed ({signal.Signals(-code).name})")
         if code != 0:
             raise automation_errors.create_command_error(result)
         return result
@@ -175,7 +177,7 @@ class Command(automation.PulumiCommand):
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.late.append(f"pulumi {command} was not done within {seconds:.0f} s and was stopped")
+            self.untimely.append(f"pulumi {command} was not done within {seconds:.0f} s and was stopped")
             with self._lock:
                 self._stop(process)
             return process.wait()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.pulumi_cli import Cli
 from tests.rehearsal.machine import CHECKOUT, STORMS, Machine, assert_nothing_left, result_of
 
 NOAA = Path(os.environ.get("NOAA_PARQUET", CHECKOUT.parent / "shared" / "data" / "noaa_storms_1950_1995.parquet"))
@@ -209,7 +210,7 @@ def test_a_query_over_the_bytes_allowed_leaves_nothing(machine: Machine) -> None
             def handler(event, context):
                 time.sleep(60)
             """,
-            "Task timed out after 3.00 seconds",
+            "The function was not done within its timeout\n  START RequestId: ",
         ),
         (
             """
@@ -281,6 +282,23 @@ def run_query(machine: Machine, sql: str) -> "subprocess.CompletedProcess[str]":
 def only_result(machine: Machine) -> dict[str, Any]:
     (folder,) = machine.results()
     return result_of(folder)
+
+
+def test_stacks_that_an_engine_could_not_clear_are_told(cli: Cli, tmp_path: Path, packages: Path) -> None:
+    broken = tmp_path / "bin" / "pulumi"
+    broken.parent.mkdir()
+    broken.write_text(f'#!/bin/sh\n[ "$1" = version ] && exec "{cli.executable}" version\nkill -9 $$\n')
+    broken.chmod(0o700)
+    machine = Machine(Cli(broken, cli.version), tmp_path / "home", tmp_path / "user", packages)
+    ended = machine.orchestrate("run")
+    (folder,) = machine.results()
+    assert ended.returncode == 1
+    assert "pulumi stack was killed (SIGKILL)" in ended.stderr
+    assert "The engine's state of this run is not in order: run `" in ended.stderr
+    assert f" recover {folder.name}`.\n" in ended.stderr
+    whole = Machine(cli, tmp_path / "home", tmp_path / "user", packages)
+    assert whole.orchestrate("recover").returncode == 0
+    assert whole.orchestrate("recover").stderr.startswith("No run is unfinished")
 
 
 @pytest.mark.parametrize("stream", ["2>&-", "2>/dev/full"])

@@ -68,3 +68,15 @@ def test_a_function_that_lacks_what_its_package_left_out() -> None:
     with pytest.raises(FunctionError) as raised:
         checked(502, b"", said=said)
     assert raised.value.resolution == 'set package.trim to "safe", then run again.'
+
+
+def test_a_function_that_ran_into_its_timeout_says_how_to_give_it_more() -> None:
+    with pytest.raises(FunctionError) as late:
+        checked(502, b"Internal Server Error", said="START\nREPORT Status: timeout\nTask timed out after 5.00 seconds")
+    assert str(late.value) == (
+        "The function was not done within its timeout\n"
+        "  START\n"
+        "  REPORT Status: timeout\n"
+        "  Task timed out after 5.00 seconds\n"
+        "To fix it: raise compute.timeout, or let function_code/ do less, and run again."
+    )

@@ -177,7 +177,7 @@ def test_an_up_that_does_not_stop_is_killed_its_grace_after_the_interrupt(
     running._thread.join(60)
     running.said.close()
     assert running.codes == [-signal.SIGKILL]
-    assert running.command.late == []
+    assert running.command.untimely == ["pulumi up was killed (SIGKILL)"]
 
 
 @pytest.mark.parametrize("args", [["stack", "init"], ["destroy"]])
@@ -230,7 +230,7 @@ def test_past_its_own_deadline_a_command_is_stopped(
     cli = command(tmp_path, STAYS)
     with pytest.raises(automation_errors.CommandError):
         cli.run(args, str(tmp_path), {})
-    assert cli.late == [f"pulumi {args[0]} was not done within 0 s and was stopped"]
+    assert cli.untimely == [f"pulumi {args[0]} was not done within 0 s and was stopped"]
 
 
 @pytest.mark.parametrize(("args", "deadline"), DEADLINES)
@@ -240,7 +240,7 @@ def test_no_other_deadline_stops_it(
     allow(monkeypatch, 60, deadline, 0)
     cli = command(tmp_path, ANSWERS)
     assert cli.run(args, str(tmp_path), {}).code == 0
-    assert cli.late == []
+    assert cli.untimely == []
 
 
 def test_what_was_late_is_told_of_the_last_command_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ def test_what_was_late_is_told_of_the_last_command_alone(tmp_path: Path, monkeyp
         cli.run(["destroy"], str(tmp_path), {})
     command(tmp_path, ANSWERS)  # In the same place.
     cli.run(["stack", "export"], str(tmp_path), {})
-    assert cli.late == []
+    assert cli.untimely == []
 
 
 @pytest.fixture
