@@ -110,10 +110,10 @@ def test_a_program_that_lies_is_not_clean(machine: Machine) -> None:
     for part in ("orchestrator", "stacks", "function_code", "config"):
         shutil.copytree(CHECKOUT / part, machine.checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
     for module, lie in (
-        ("engine", "Stack.destroy = lambda *_: None"),
-        ("proof", "ask = lambda *_, **__: {}"),
+        ("engine/__init__.py", "Stack.destroy = lambda *_, **__: None"),
+        ("proof.py", "ask = lambda *_, **__: {}"),
     ):
-        with (machine.checkout / "orchestrator" / f"{module}.py").open("a") as file:
+        with (machine.checkout / "orchestrator" / module).open("a") as file:
             file.write(f"\n{lie}\n")
     ended = machine.orchestrate("drill", "--only", "aws phases: query: SIGINT$", "--json", "drill.json")
     assert ended.returncode == 3, ended.stderr
