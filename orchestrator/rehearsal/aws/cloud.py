@@ -56,6 +56,8 @@ class Amazon:
         self.caller, self._insider = (_new_key() for _ in range(2))
         self.denied: set[str] = set()  # Patterns of actions that the caller may not do: IAM's simulator says so.
         self.functions_changed: Callable[[], None] = lambda: None  # Told when a function, or its URL, was deleted.
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._making_a_client = threading.Lock()
         self._keys = {key.key_id: key for key in (self.caller, self._insider)}
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -66,15 +68,22 @@ class Amazon:
         BackendDict.reset()  # Moto keeps one cloud a process.
 
     def client(self, service: Any, region: str) -> Any:
-        """A boto3 client of this cloud's own."""
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=self.endpoint,
-            aws_access_key_id=self._insider.key_id,
-            aws_secret_access_key=self._insider.secret,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        """A boto3 client of this cloud's own, made once.
+
+        Several threads may use one, but not make one at the same time from one session:
+        https://docs.aws.amazon.com/boto3/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
+        """
+        with self._making_a_client:
+            if (service, region) not in self._clients:
+                self._clients[service, region] = boto3.client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self.endpoint,
+                    aws_access_key_id=self._insider.key_id,
+                    aws_secret_access_key=self._insider.secret,
+                    config=Config(s3={"addressing_style": "path"}),
+                )
+            return self._clients[service, region]
 
     def held(self) -> Iterator[tuple[str, str]]:
         """(kind, name or ARN) of all that a caller made and did not unmake."""
