@@ -200,8 +200,11 @@ def test_a_body_changed_on_the_way_up_is_refused(amazon: Amazon, bucket: str) ->
         request.body = b"12 hail days"
 
     s3.meta.events.register("before-send.s3.PutObject", corrupt)
-    with pytest.raises(ClientError) as raised:
-        s3.put_object(Bucket=bucket, Key="extract.csv", Body=b"11 hail days")
+    try:
+        with pytest.raises(ClientError) as raised:
+            s3.put_object(Bucket=bucket, Key="extract.csv", Body=b"11 hail days")
+    finally:
+        s3.meta.events.unregister("before-send.s3.PutObject", corrupt)
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert str(raised.value) == (
         "An error occurred (XAmzContentSHA256Mismatch) when calling the PutObject operation: "
