@@ -51,6 +51,7 @@ _NEEDED = (
     "Microsoft.Web/serverfarms/delete",
     "Microsoft.Web/sites/read",
     "Microsoft.Web/sites/write",
+    "Microsoft.Web/sites/config/write",
     "Microsoft.Web/sites/delete",
     "Microsoft.Web/sites/host/listkeys/action",
 )

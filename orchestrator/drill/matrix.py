@@ -62,6 +62,7 @@ RESOURCES: Final[dict[Cloud, tuple[Resource, ...]]] = {
         Resource("azure-native:storage:Blob", "package", deleted=False),
         Resource("azure-native:web:AppServicePlan", "plan", deleted=False),
         Resource("azure-native:web:WebApp", "app", deleted=False),
+        Resource("azure-native:web:WebAppApplicationSettings", "settings", deleted=False),
     ),
     "gcp": (
         *_DATA,

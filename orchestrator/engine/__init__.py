@@ -18,7 +18,7 @@ from pulumi.automation.events import EngineEvent
 
 from orchestrator import deadlines, transient
 from orchestrator.critical_path import Resource
-from orchestrator.engine.backend import Backend
+from orchestrator.engine.backend import PROJECT, Backend
 from orchestrator.engine.command import Command, environment
 from orchestrator.engine.events import StackEvent, resource, stack_event
 from orchestrator.engine.sdk import SdkStack, SdkWorkspace
@@ -29,7 +29,6 @@ from orchestrator.pulumi_cli import Cli
 
 __all__ = ["Backend", "Stack", "StackError", "StackEvent", "StackLockedError", "stack_name", "stack_of", "stacks_in"]
 
-PROJECT = "cloud-hopping"
 # Slow clouds, few resources: never wait for a free slot (the engine's default is four a core).
 _PARALLEL = 32
 _ASK_AGAIN_SECONDS = 0.5
@@ -77,7 +76,8 @@ class Stack:
         """
         failures: list[str] = []
         try:
-            stack = self._open(program)
+            made = self._command.is_known and self._backend.begin(self._stack_name)
+            stack = self._open(program, select=made)
             stack.up(parallel=_PARALLEL, on_event=self._translate(on_event, failures), color="never")
         except automation_errors.CommandError as error:
             raise self._error(f"The {self.name} stack did not come up", failures) from error

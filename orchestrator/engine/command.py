@@ -55,7 +55,7 @@ class Command(automation.PulumiCommand):
         # Not super().__init__(): it would start the CLI once more, only to learn its version.
         self.command = str(cli.executable)
         self.version = cli.version
-        self._can_be_held = cli.is_the_sdks
+        self.is_known = cli.is_the_sdks
         # Plugins that come beside the CLI are found through PATH, as with the stock command.
         self._environment = dict(environment) | {
             "PATH": f"{cli.executable.parent}{os.pathsep}{environment.get('PATH', '')}"
@@ -131,7 +131,7 @@ class Command(automation.PulumiCommand):
 
         That is known of one version of the CLI. With another, the destroy starts when it may delete.
         """
-        if until.is_set() or not self._can_be_held:
+        if until.is_set() or not self.is_known:
             until.wait()
             yield
             return

@@ -81,7 +81,10 @@ def _empty(folder: Path) -> Package:
 
 
 def _ours(run: Peer, programs: Programs, cli: Cli) -> None:
-    backend, home = Backend(run.folder.absolute().as_uri(), "a benchmark"), run.folder / "pulumi-home"
+    # As of a home: all turns have the same.
+    state, home = run.folder.parent.absolute() / "state", run.folder.parent / "pulumi-home"
+    state.mkdir(exist_ok=True)
+    backend = Backend(state.as_uri(), "a benchmark")
     stacks = []
     for name in programs:
         (run.folder / name).mkdir()

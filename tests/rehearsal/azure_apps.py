@@ -85,16 +85,26 @@ class Apps:
         return f"{self.azure.storage.endpoint}/{ACCOUNT}/data/{name}?{token}"
 
     def consumption(self, content: bytes = b"", *, url: str = "", **settings: str) -> FunctionApp:
-        """An app on plan Y1 whose package is ``content``, or at ``url``."""
-        plan = self.azure.web.create_plan(GROUP, "consumption", location="eastus", tags={}, sku="Y1", tier="Dynamic")
-        given = {
+        """An app on plan Y1 whose package is ``content``, or at ``url``; it has its settings from the start."""
+        return self._consumption(self.settings(content, url=url, **settings))
+
+    def without_settings(self) -> FunctionApp:
+        """An app on plan Y1 that is still to get its settings."""
+        return self._consumption({})
+
+    def settings(self, content: bytes = b"", *, url: str = "", **settings: str) -> dict[str, str]:
+        """The settings of an app on plan Y1 whose package is ``content``, or at ``url``."""
+        return {
             "AzureWebJobsStorage": self.connection,
             "FUNCTIONS_EXTENSION_VERSION": "~4",
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "WEBSITE_RUN_FROM_PACKAGE": url or self.blob("package.zip", content),
             **settings,
         }
-        return self._create("hop-consumption", plan.id, {"linuxFxVersion": "PYTHON|3.12"}, given, None)
+
+    def _consumption(self, settings: dict[str, str]) -> FunctionApp:
+        plan = self.azure.web.create_plan(GROUP, "consumption", location="eastus", tags={}, sku="Y1", tier="Dynamic")
+        return self._create("hop-consumption", plan.id, {"linuxFxVersion": "PYTHON|3.12"}, settings, None)
 
     def flex(self, *, container: str = "packages", **settings: str) -> FunctionApp:
         """An app on plan FC1, still without a package."""

@@ -387,6 +387,23 @@ def test_only_this_rehearsals_authority_vouches_for_it(apps: Apps) -> None:
     assert key.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_app_without_settings_has_no_host_until_it_gets_them(apps: Apps, capfd: pytest.CaptureFixture[str]) -> None:
+    app = apps.without_settings()
+    answer = apps.ask(app)
+    assert (answer.status_code, answer.content) == NOT_RUNNING
+    assert capfd.readouterr().err == "hop-consumption: there is no AzureWebJobsStorage\n"
+    apps.azure.web.configure_app(GROUP, app.site.name, apps.settings(package()))
+    assert apps.ask(app).text == "hello"
+
+
+def test_other_settings_start_the_host_anew_with_the_package_that_they_name(apps: Apps) -> None:
+    app = apps.consumption(package())
+    assert apps.ask(app).text == "hello"
+    apps.azure.web.configure_app(GROUP, app.site.name, apps.settings(package(HELLO.replace("hello", "once more"))))
+    assert not app.is_warm
+    assert apps.ask(app).text == "once more"
+
+
 def test_a_flex_app_has_no_function_before_it_is_published(apps: Apps) -> None:
     app = apps.flex()
     assert (apps.ask(app).status_code, apps.ask(app).content) == (404, b"")

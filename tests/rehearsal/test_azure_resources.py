@@ -336,6 +336,15 @@ APP_INPUTS = {
             "serverFarmId is missing: the rehearsal makes no plan by itself",
         ),
         ("web:WebApp", APP_INPUTS, {}, 'Status=404 Code="NotFound" Message="Cannot find serverFarm with name plan."'),
+        (
+            "web:WebAppApplicationSettings",
+            {"name": "hop-app", "resourceGroupName": GROUP, "properties": {}},
+            {},
+            (
+                'Status=404 Code="ResourceNotFound" Message="The Resource \'Microsoft.Web/sites/hop-app\' under '
+                "resource group 'hop' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix\""
+            ),
+        ),
     ],
 )
 def test_inputs_that_the_stand_in_would_not_act_on(

@@ -160,6 +160,40 @@ def test_no_shared_keys_no_connection_string(made: Made, azure: AzureCloud) -> N
     assert refusal(made.app)[2].startswith("The app setting AzureWebJobsStorage is no connection string")
 
 
+def test_settings_that_an_app_is_given_later_are_held_to_the_same_rules(made: Made, azure: AzureCloud) -> None:
+    app = made.apps.without_settings()
+    right = made.apps.settings(url="https://127.0.0.1/package.zip")
+
+    def configured(**changed: str) -> tuple[int, str, str]:
+        return refusal(lambda: azure.web.configure_app(GROUP, app.site.name, right | changed))
+
+    assert configured(FUNCTIONS_EXTENSION_VERSION="~3")[2] == (
+        "not supported in rehearsal: an app on plan Y1 with FUNCTIONS_EXTENSION_VERSION=~3; ~4 is known"
+    )
+    assert configured(FUNCTIONS_WORKER_PROCESS_COUNT="4")[2] == (
+        "not supported in rehearsal: app setting FUNCTIONS_WORKER_PROCESS_COUNT"
+    )
+    assert configured(AzureWebJobsStorage="none") == (
+        400,
+        "BadRequest",
+        "The app setting AzureWebJobsStorage is no connection string that opens a storage account.",
+    )
+    azure.subscription.permissions = [{"actions": ["*"], "notActions": ["Microsoft.Web/sites/config/write"]}]
+    assert configured()[:2] == (403, "AuthorizationFailed")
+    assert app.site.settings == {}
+
+
+def test_a_flex_app_keeps_the_settings_that_it_was_made_with(made: Made, azure: AzureCloud) -> None:
+    app = made.apps.flex()
+    settings = dict(app.site.settings)
+    assert refusal(lambda: azure.web.configure_app(GROUP, app.site.name, {"A": "b"})) == (
+        501,
+        "NotImplemented",
+        "not supported in rehearsal: other settings of an app on plan FC1 than those it was made with",
+    )
+    assert app.site.settings == settings
+
+
 def test_a_deployment_container_that_is_not_there(made: Made, azure: AzureCloud) -> None:
     assert refusal(lambda: made.apps.flex(container="other")) == (
         400,

@@ -171,6 +171,44 @@ def test_an_interrupt_before_the_stack_comes_up(new_stack: Callable[[], Stack], 
     stack.destroy(lambda _: None)
 
 
+def commands(folder: Path) -> list[str]:
+    """The CLI's commands of a stack, from the names of its logs."""
+    return [log.stem.partition("-")[2] for log in sorted(folder.glob("log/*.err"))]
+
+
+@pytest.mark.usefixtures("in_force")
+def test_a_stacks_life_is_two_commands_and_a_third_where_the_backend_is_new(
+    cli: Cli, amazon: Amazon, tmp_path: Path
+) -> None:
+    backend = Backend((tmp_path / "state").as_uri(), "a passphrase")
+    for name in ("state", "first", "second"):
+        (tmp_path / name).mkdir()
+    for name in ("first", "second"):
+        stack = Stack("run", name, folder=tmp_path / name, cli=cli, backend=backend, pulumi_home=tmp_path / "home")
+        stack.up(log_groups(name), lambda _: None)
+        assert in_the_cloud(amazon) == {name}
+        stack.destroy(lambda _: None)
+        assert stack.beside() == []
+    listed = "stack"
+    assert commands(tmp_path / "first") == ["stack", "up", "destroy", listed]
+    assert commands(tmp_path / "second") == ["up", "destroy", listed]
+
+
+def test_a_stack_begins_as_the_cli_would_let_it_but_without_a_key_for_secrets(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: cloud-hopping\nruntime: python\n")
+    backend = Backend(tmp_path.as_uri(), "a passphrase")
+    init = [str(cli.executable), "--non-interactive", "stack", "init", "run-data", "--no-select"]
+    told = {"PULUMI_BACKEND_URL": backend.url, "PULUMI_CONFIG_PASSPHRASE": backend.passphrase}
+    environment = os.environ | told | {"PULUMI_HOME": str(tmp_path / "home"), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    subprocess.run(init, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    state = tmp_path / ".pulumi/stacks/cloud-hopping/run-data.json"
+    made = json.loads(state.read_bytes())
+    assert set(made["checkpoint"].pop("latest")) == {"manifest", "secrets_providers", "metadata"}
+    state.unlink()
+    assert backend.begin("run-data")
+    assert json.loads(state.read_bytes()) == made
+
+
 def test_destroy_of_a_stack_that_never_was(new_stack: Callable[[], Stack]) -> None:
     events: list[StackEvent] = []
     new_stack().destroy(events.append)

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.rehearsal.azure.app_rules import (
     Deployment,
     Runtime,
+    check_consumption_settings,
     check_settings,
     connection,
     consumption,
@@ -61,25 +62,25 @@ def flex_config(path: str, value: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12"])
 def test_a_consumption_app(version: str) -> None:
-    assert consumption({"linuxFxVersion": f"Python|{version}"}, Y1_SETTINGS, None) == Runtime(version, 1536)
+    assert consumption({"linuxFxVersion": f"Python|{version}"}, None) == Runtime(version, 1536)
 
 
 @pytest.mark.parametrize("linux", ["PYTHON|3.13", "PYTHON|3.9", "PYTHON", "NODE|20", ""])
 def test_the_consumption_plan_gets_no_newer_python(linux: str) -> None:
-    said = refusal(consumption, {"linuxFxVersion": linux}, Y1_SETTINGS, None)
+    said = refusal(consumption, {"linuxFxVersion": linux}, None)
     assert said == (400, "The parameter LinuxFxVersion has an invalid value.")
 
 
 def test_what_a_consumption_app_cannot_be() -> None:
-    assert refusal(consumption, Y1_SITE, Y1_SETTINGS, FLEX_CONFIG) == (
+    assert refusal(consumption, Y1_SITE, FLEX_CONFIG) == (
         400,
         "Site.FunctionAppConfig is invalid.  It is for Flex Consumption sites only.",
     )
-    assert refusal(consumption, Y1_SITE, Y1_SETTINGS | {"WEBSITE_RUN_FROM_PACKAGE": "1"}, None) == (
+    assert refusal(check_consumption_settings, Y1_SETTINGS | {"WEBSITE_RUN_FROM_PACKAGE": "1"}) == (
         501,
         "not supported in rehearsal: an app on plan Y1 without a URL in WEBSITE_RUN_FROM_PACKAGE",
     )
-    assert refusal(consumption, Y1_SITE, Y1_SETTINGS | {"FUNCTIONS_EXTENSION_VERSION": "~3"}, None) == (
+    assert refusal(check_consumption_settings, Y1_SETTINGS | {"FUNCTIONS_EXTENSION_VERSION": "~3"}) == (
         501,
         "not supported in rehearsal: an app on plan Y1 with FUNCTIONS_EXTENSION_VERSION=~3; ~4 is known",
     )

@@ -38,9 +38,11 @@ _SITE_PROPERTIES_NOT_ON_FLEX = {
     "linuxFxVersion": "LinuxFxVersion",
     "netFrameworkVersion": "NetFrameworkVersion",
 }
+HOST_STORAGE: Final = "AzureWebJobsStorage"
+"""The setting without which no host starts: https://learn.microsoft.com/azure/azure-functions/functions-app-settings."""
 # What steers the host or the Python worker: https://learn.microsoft.com/azure/azure-functions/functions-app-settings.
 # The host here acts on some, and takes others at the value that it has.
-_STEERED = frozenset({"AzureWebJobsStorage", "AzureFunctionsJobHost__functionTimeout", "WEBSITE_RUN_FROM_PACKAGE"})
+_STEERED = frozenset({HOST_STORAGE, "AzureFunctionsJobHost__functionTimeout", "WEBSITE_RUN_FROM_PACKAGE"})
 _FIXED = {"FUNCTIONS_EXTENSION_VERSION": "~4", "FUNCTIONS_WORKER_RUNTIME": "python"}
 _STEERING = re.compile(
     ""
@@ -84,21 +86,23 @@ class Deployment:
     connection_setting: str
 
 
-def consumption(
-    site_config: Mapping[str, Any], settings: Mapping[str, str], function_app_config: Mapping[str, Any] | None
-) -> Runtime:
+def consumption(site_config: Mapping[str, Any], function_app_config: Mapping[str, Any] | None) -> Runtime:
     """The runtime of an app on plan Y1, if Azure would take it."""
     if function_app_config is not None:
         raise _bad("Site.FunctionAppConfig is invalid.  It is for Flex Consumption sites only.")
     language, _, version = site_config.get("linuxFxVersion", "").partition("|")
     if language.upper() != "PYTHON" or version not in _PYTHONS[Y1]:
         raise _bad("The parameter LinuxFxVersion has an invalid value.")
+    return Runtime(version, Y1_MEMORY_MIB)
+
+
+def check_consumption_settings(settings: Mapping[str, str]) -> None:
+    """Refuse settings with which the host of an app on plan Y1 is not the one that the rehearsal knows."""
     if not settings.get("WEBSITE_RUN_FROM_PACKAGE", "").startswith("https://"):
         raise unsupported("an app on plan Y1 without a URL in WEBSITE_RUN_FROM_PACKAGE")
     for name, value in _FIXED.items():
         if settings.get(name) != value:
             raise unsupported(f"an app on plan Y1 with {name}={settings.get(name)}; {value} is known")
-    return Runtime(version, Y1_MEMORY_MIB)
 
 
 def flex(
@@ -164,8 +168,8 @@ def check_settings(settings: Mapping[str, str], *connections: str) -> None:
             )
         if _STEERING.fullmatch(name) and name not in {*_STEERED, *connections} and _FIXED.get(name) != value:
             raise unsupported(f"app setting {name}")
-    if "AzureWebJobsStorage" not in settings:
-        raise unsupported("an app without AzureWebJobsStorage")
+    if HOST_STORAGE not in settings:
+        raise unsupported(f"an app without {HOST_STORAGE}")
 
 
 def connection(text: str) -> dict[str, str]:

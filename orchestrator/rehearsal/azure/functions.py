@@ -9,11 +9,13 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from orchestrator.rehearsal.azure.app_rules import HOST_STORAGE, Y1
 from orchestrator.rehearsal.azure.host import Host, HostError, Match, Site, log
 from orchestrator.rehearsal.azure.scm import ScmSite
 from orchestrator.rehearsal.front_door import Answer, Around, Listener, Request, as_it_is
@@ -70,6 +72,13 @@ class FunctionApp:
         with self._lock:
             self._running()
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Take other settings: the host ends, and the next start is one with them."""
+        with self._lock:
+            self._end_host()
+            self._package = None
+            self.site = replace(self.site, settings=settings)
+
     def stop(self) -> None:
         """Close both listeners, and end the process."""
         self._door.close()
@@ -115,6 +124,8 @@ class FunctionApp:
             return None
         if self._host is not None and self._host.ended:
             self._end_host()
+        if self.site.sku == Y1 and HOST_STORAGE not in self.site.settings:  # Flex apps have it from the start.
+            raise HostError(f"there is no {HOST_STORAGE}")
         if self._package is None and _PACKAGE_URL in self.site.settings:
             self._package = self._fetch(self.site.settings[_PACKAGE_URL])
         if self._host is None and self._package is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.rehearsal.azure import app_rules
+from orchestrator.rehearsal.azure.app_rules import HOST_STORAGE
 from orchestrator.rehearsal.azure.functions import FunctionApp
 from orchestrator.rehearsal.azure.host import Site
 from orchestrator.rehearsal.azure.regions import WITHOUT_FLEX, region
@@ -127,18 +128,17 @@ class Web:
             if name.lower() in {*map(str.lower, self.taken), *self._apps}:
                 raise ArmError(409, "Conflict", f"Website with given name {name} already exists.")
             plan = self._plan_for(plan_id, location)
-            settings = _settings(site_config)
-            deployment = None
+            settings, packages = _settings(site_config), None
             if plan.sku == app_rules.Y1:
-                runtime = app_rules.consumption(site_config, settings, function_app_config)
+                runtime = app_rules.consumption(site_config, function_app_config)
+                self._check_consumption(settings)
             else:
                 runtime, deployment = app_rules.flex(site_config, settings, function_app_config)
-            connections = ["AzureWebJobsStorage"] + ([deployment.connection_setting] if deployment else [])
-            app_rules.check_settings(settings, *connections)
-            opened = {setting: self._opened(setting, settings[setting]) for setting in connections}
-            packages = None
-            if deployment:
-                packages = self._packages(deployment.container_url, opened[deployment.connection_setting])
+                app_rules.check_settings(settings, HOST_STORAGE, deployment.connection_setting)
+                self._opened(HOST_STORAGE, settings)
+                packages = self._packages(
+                    deployment.container_url, self._opened(deployment.connection_setting, settings)
+                )
             site = Site(
                 id=site_id,
                 name=name,
@@ -157,6 +157,20 @@ class Web:
             kind = "functionapp,linux"
             resource = Resource(site_id, SITE, name, site.location, tags, kind, None, lambda: self._end_app(name))
             self._subscription.add(group, resource)
+            return app
+
+    def configure_app(self, group: str, name: str, settings: Mapping[str, str]) -> FunctionApp:
+        """Give an app on plan Y1 these settings in place of all that it has.
+
+        https://learn.microsoft.com/rest/api/appservice/web-apps/update-application-settings
+        """
+        with self._subscription.lock:
+            app = self.app(group, name)
+            self._subscription.authorize(f"{SITE}/config/write", app.site.id)
+            if app.site.sku != app_rules.Y1:
+                raise unsupported(f"other settings of an app on plan {app.site.sku} than those it was made with")
+            self._check_consumption(settings)
+            app.configure(settings)
             return app
 
     def app(self, group: str, name: str) -> FunctionApp:
@@ -193,9 +207,16 @@ class Web:
             raise ArmError(400, "BadRequest", f"The Flex Consumption plan {plan.name} has an app; it takes one only.")
         return plan
 
-    def _opened(self, setting: str, text: str) -> Account:
-        """The account that a connection string opens."""
-        parts = app_rules.connection(text)
+    def _check_consumption(self, settings: Mapping[str, str]) -> None:
+        """An app on plan Y1 may have no settings yet; its host does not start without them."""
+        if settings:
+            app_rules.check_consumption_settings(settings)
+            app_rules.check_settings(settings, HOST_STORAGE)
+            self._opened(HOST_STORAGE, settings)
+
+    def _opened(self, setting: str, settings: Mapping[str, str]) -> Account:
+        """The account that a setting's connection string opens."""
+        parts = app_rules.connection(settings[setting])
         account = self._storage.account_named(parts.get("AccountName", ""))
         if account is None or parts["AccountKey"] not in account.keys.values() or not account.shared_keys_allowed:
             raise ArmError(

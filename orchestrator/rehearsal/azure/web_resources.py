@@ -1,4 +1,4 @@
-"""App Service's resource types: plan and function app. See ``resources.py`` for the others."""
+"""App Service's resource types: plan, function app and its settings. See ``resources.py`` for the others."""
 # ruff: noqa: ARG002 - every resource type answers the same calls; not each needs all that they hand over.
 
 from collections.abc import Mapping
@@ -27,6 +27,7 @@ def resources(azure: AzureCloud) -> dict[str, ResourceType]:
     return {
         "azure-native:web:AppServicePlan": AppServicePlan(azure),
         "azure-native:web:WebApp": WebApp(azure),
+        "azure-native:web:WebAppApplicationSettings": WebAppApplicationSettings(azure),
     }
 
 
@@ -141,3 +142,35 @@ class WebApp(AzureResource):
     def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         """https://learn.microsoft.com/rest/api/appservice/web-apps/delete."""
         self._drop(configuration, lambda: self._azure.web.delete_app(state["resourceGroupName"], state["name"]))
+
+
+class WebAppApplicationSettings(AzureResource):
+    """All the settings of a function app: one list, which an app has from the start, and which this fills."""
+
+    known = frozenset({"name", "resourceGroupName", "properties"})
+    computed = ("azureApiVersion", "type")
+
+    @property
+    def arguments(self) -> type:
+        """Loaded when it is asked for: all of the SDK's module comes along."""
+        return azure_web.WebAppApplicationSettingsArgs
+
+    def create(self, inputs: dict[str, Any], configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """https://learn.microsoft.com/rest/api/appservice/web-apps/update-application-settings."""
+        with self._asking(configuration):
+            app = self._azure.web.configure_app(
+                inputs["resourceGroupName"], inputs["name"], inputs.get("properties", {})
+            )
+        return f"{app.site.id}/config/appsettings", {
+            "azureApiVersion": _API,
+            "type": "Microsoft.Web/sites/config",
+        }
+
+    def exists(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
+        """https://learn.microsoft.com/rest/api/appservice/web-apps/list-application-settings."""
+        return self._is_there(configuration, lambda: self._azure.web.app(state["resourceGroupName"], state["name"]))
+
+    def delete(self, resource_id: str, state: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
+        """The list cannot go; the provider empties it."""
+        place = (state["resourceGroupName"], state["name"])
+        self._drop(configuration, lambda: self._azure.web.configure_app(*place, {}))

@@ -42,7 +42,7 @@ def test_the_resources_states_are_of_the_published_shape(azure: AzureCloud, conf
     def wrong(of: str, model: Any, **inputs: Any) -> list[str]:
         """What is wrong with the state of a new resource in the group."""
         made, state = types[f"azure-native:{of}"].create({"resourceGroupName": "mine"} | inputs, configuration)
-        located = {} if model is storage_models.BlobContainer else {"location": "eastus"}
+        located = {} if model in {storage_models.BlobContainer, web_models.StringDictionary} else {"location": "eastus"}
         return state_mistakes(model, {"id": made, **located, **state})
 
     assert wrong("resources:ResourceGroup", resource_models.ResourceGroup, location="eastus") == []
@@ -58,17 +58,19 @@ def test_the_resources_states_are_of_the_published_shape(azure: AzureCloud, conf
     assert wrong("storage:BlobContainer", storage_models.BlobContainer, **container) == []
     plan = {"name": "hop-plan", "reserved": True, "kind": "functionapp", "sku": {"name": "Y1", "tier": "Dynamic"}}
     assert wrong("web:AppServicePlan", web_models.AppServicePlan, **plan) == []
-    assert wrong("web:WebApp", web_models.Site, name="hop-app", **_site(azure)) == []
-
-
-def _site(azure: AzureCloud) -> dict[str, Any]:
-    key = azure.storage.list_keys("mine", "hopmine")["key1"]
     settings = {
-        "AzureWebJobsStorage": f"AccountName=hopmine;AccountKey={key}",
+        "AzureWebJobsStorage": f"AccountName=hopmine;AccountKey={azure.storage.list_keys('mine', 'hopmine')['key1']}",
         "FUNCTIONS_EXTENSION_VERSION": "~4",
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "WEBSITE_RUN_FROM_PACKAGE": "https://127.0.0.1:9/package.zip",
     }
+    assert wrong("web:WebApp", web_models.Site, name="hop-app", **_site(azure, settings)) == []
+    assert wrong("web:WebApp", web_models.Site, name="hop-unset", **_site(azure, {})) == []
+    configured = {"name": "hop-unset", "properties": settings}
+    assert wrong("web:WebAppApplicationSettings", web_models.StringDictionary, **configured) == []
+
+
+def _site(azure: AzureCloud, settings: Mapping[str, str]) -> dict[str, Any]:
     pairs = [{"name": name, "value": value} for name, value in settings.items()]
     return {
         "kind": "functionapp,linux",

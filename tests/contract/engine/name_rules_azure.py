@@ -96,6 +96,12 @@ SETTING = Rule(
     legal=(),
     illegal=("", "a-b", "a b", "a:b", "ä"),
 )
+SETTINGS = Rule(
+    SETTING.source,
+    lambda value: all(SETTING.accepts(name) for name in value),
+    legal=(),
+    illegal=tuple({name: "v"} for name in SETTING.illegal),
+)
 MEMORY = Rule(
     f"{_FUNCTIONS}/flex-consumption-plan#instance-sizes",
     one_of(512, 2048, 4096),
@@ -112,6 +118,7 @@ _CONTAINER_TYPE = "azure-native:storage:BlobContainer"
 _BLOB_TYPE = "azure-native:storage:Blob"
 _PLAN_TYPE = "azure-native:web:AppServicePlan"
 _APP = "azure-native:web:WebApp"
+_SETTINGS_TYPE = "azure-native:web:WebAppApplicationSettings"
 _FLEX = "functionAppConfig"
 
 RULES: Mapping[Path, Rule] = {
@@ -124,7 +131,7 @@ RULES: Mapping[Path, Rule] = {
     (_APP, "location"): reference(LOCATION),  # Its plan's.
     **{
         (token, "resourceGroupName"): reference(GROUP)
-        for token in (_ACCOUNT_TYPE, _POLICY_TYPE, _CONTAINER_TYPE, _BLOB_TYPE, _PLAN_TYPE, _APP)
+        for token in (_ACCOUNT_TYPE, _POLICY_TYPE, _CONTAINER_TYPE, _BLOB_TYPE, _PLAN_TYPE, _APP, _SETTINGS_TYPE)
     },
     (_ACCOUNT_TYPE, "accountName"): ACCOUNT,
     (_ACCOUNT_TYPE, "kind"): Rule(
@@ -190,6 +197,8 @@ RULES: Mapping[Path, Rule] = {
         illegal=("Y1", ""),
     ),
     (_PLAN_TYPE, "tags"): TAGS,
+    (_SETTINGS_TYPE, "name"): reference(SITE),
+    (_SETTINGS_TYPE, "properties"): SETTINGS,
     (_APP, "name"): SITE,
     (_APP, "tags"): TAGS,
     (_APP, "siteConfig.linuxFxVersion"): Rule(

@@ -83,6 +83,7 @@ NO_DATA = {
     "azure-native:resources:ResourceGroup",
     "azure-native:web:AppServicePlan",
     "azure-native:web:WebApp",
+    "azure-native:web:WebAppApplicationSettings",
     "gcp:cloudrunv2/service:Service",
     "gcp:serviceaccount/account:Account",
     "gcp:storage/bucketIAMMember:BucketIAMMember",
@@ -183,7 +184,9 @@ def _variables(record: Record) -> Iterator[tuple[str, str]]:
     """A function's environment variables."""
     if record.token == "aws:lambda/function:Function":
         yield from record.inputs["environment"]["variables"].items()
-    elif record.token == "azure-native:web:WebApp":
+    elif record.token == "azure-native:web:WebAppApplicationSettings":
+        yield from record.inputs["properties"].items()
+    elif record.token == "azure-native:web:WebApp" and "appSettings" in record.inputs["siteConfig"]:
         yield from ((setting["name"], setting["value"]) for setting in record.inputs["siteConfig"]["appSettings"])
     elif record.token == "gcp:cloudrunv2/service:Service":
         (container,) = record.inputs["template"]["containers"]

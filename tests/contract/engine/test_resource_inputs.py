@@ -43,8 +43,12 @@ NAMES = {
     "gcp:bigquery/dataset:Dataset": "datasetId",
     "gcp:serviceaccount/account:Account": "accountId",
 }
-# A flex plan takes one app, an account one lifecycle policy.
-ONE_ONLY = {"azure-native:web:WebApp", "azure-native:storage:ManagementPolicy"}
+# A flex plan takes one app, an app has one list of settings, an account one lifecycle policy.
+ONE_ONLY = {
+    "azure-native:web:WebApp",
+    "azure-native:web:WebAppApplicationSettings",
+    "azure-native:storage:ManagementPolicy",
+}
 # What the SDKs say themselves, in the words of the providers' own schemas.
 SAID = {
     ("azure-native:storage:StorageAccount", "accountName"): "must be between 3 and 24 characters in length and use "
@@ -149,7 +153,7 @@ def refused(record: Record, path: str, value: Any) -> bool:
     """Whether the stand-in refuses the resource with that value; its name is new, and what it is in is there."""
     own = NAMES.get(record.token, "name")
     changed: dict[str, Any] = record.inputs | {"provider": record.configuration}
-    if own in changed:
+    if own in changed and record.token not in ONE_ONLY:
         changed = with_value(changed, own, fresh(changed[own]))
     changed = with_value(changed, path, value)
     if record.token == "aws:lambda/function:Function" and path != "loggingConfig.logGroup":

@@ -1,0 +1,56 @@
+"""Where the state is kept: the stacks that begin there without the CLI."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine import Backend
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """As the CLI leaves it when it has used it once."""
+    (tmp_path / ".pulumi").mkdir()
+    (tmp_path / ".pulumi" / "meta.yaml").write_text("version: 1\n")
+    return tmp_path
+
+
+def stacks(folder: Path) -> list[str]:
+    return [path.name for path in (folder / ".pulumi" / "stacks").rglob("*") if path.is_file()]
+
+
+def test_a_stack_begins_with_nothing_in_it(folder: Path) -> None:
+    backend = Backend(folder.as_uri(), "secret")
+    assert backend.begin("run-data")
+    assert (stacks(folder), backend.deployment("run-data")) == (["run-data.json"], {})
+
+
+def test_one_that_is_there_is_left_to_the_cli(folder: Path) -> None:
+    backend = Backend(folder.as_uri(), "secret")
+    assert backend.begin("run-data")
+    (state,) = folder.rglob("run-data.json")
+    state.write_text("precious")
+    assert not backend.begin("run-data")
+    assert state.read_text() == "precious"
+
+
+@pytest.mark.parametrize("meta", [None, "version: 0\n", "version: 2\n", ""])
+def test_a_folder_that_the_cli_has_not_used_or_keeps_in_another_way_is_left_to_it(
+    folder: Path, meta: str | None
+) -> None:
+    if meta is None:
+        (folder / ".pulumi" / "meta.yaml").unlink()
+    else:
+        (folder / ".pulumi" / "meta.yaml").write_text(meta)
+    assert not Backend(folder.as_uri(), "secret").begin("run-data")
+    assert stacks(folder) == []
+
+
+def test_a_folder_that_cannot_be_written_is_left_to_the_cli(folder: Path) -> None:
+    (folder / ".pulumi" / "stacks").write_text("a file in the way")
+    assert not Backend(folder.as_uri(), "secret").begin("run-data")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "gs://bucket", "azblob://container"])
+def test_a_backend_that_is_no_folder_is_left_to_the_cli(url: str) -> None:
+    assert not Backend(url, "secret").begin("run-data")
