@@ -21,7 +21,9 @@ def rehearsed() -> dict[str, Any]:
 
 def write(cloud: str, result: dict[str, Any], directory: Path, bigquery: dict[str, Any]) -> None:
     """Write them; ``differs`` names what the stand-ins would have to be mended in."""
-    compared = {name: {"live": live, "rehearsal": ours} for name, live, ours in _compared(result, directory, bigquery)}
+    compared = {
+        name: {"live": live, "rehearsal": ours} for name, live, ours in _compared(cloud, result, directory, bigquery)
+    }
     found = {
         "cloud": cloud,
         "run_id": result["run_id"],
@@ -36,14 +38,16 @@ def write(cloud: str, result: dict[str, Any], directory: Path, bigquery: dict[st
     (directory / FILE).write_text(json.dumps(found, indent=2) + "\n")
 
 
-def _compared(result: dict[str, Any], directory: Path, bigquery: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def _compared(
+    cloud: str, result: dict[str, Any], directory: Path, bigquery: dict[str, Any]
+) -> list[tuple[str, Any, Any]]:
     ours = rehearsed()
     extract = directory / "extract.csv"
     pairs = [
         ("bytes processed", bigquery.get("bytes_processed"), ours["bytes_processed"]),
         ("tables", bigquery.get("tables"), ours["tables"]),
         ("bytes billed", result["bytes_billed"], ours["bytes_billed"]),
-        ("resources", result["resources"]["created"], ours["resources"][result["compute_cloud"]]),
+        ("resources", result["resources"]["created"], ours["resources"][cloud]),
         ("extract", extract.read_text().splitlines() if extract.exists() else None, REPORTS.read_text().splitlines()),
         ("extract, byte for byte", result["extract_sha256"], hashlib.sha256(REPORTS.read_bytes()).hexdigest()),
     ]

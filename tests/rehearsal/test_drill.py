@@ -60,8 +60,12 @@ def test_the_matrix_is_what_a_run_does_that_nothing_disturbs(machine: Machine, c
         {(event["type"], event["name"]) for event in events if event["kind"] == kind}
         for kind in ("created", "deleting")
     )
-    # The two plans have the package somewhere else; all else is the same.
-    plans_own = {("azure-native:storage:Blob", "package"), ("azure-native:storage:BlobContainer", "packages")}
+    # The two plans have the package somewhere else, and the settings; all else is the same.
+    plans_own = {
+        ("azure-native:storage:Blob", "package"),
+        ("azure-native:web:WebAppApplicationSettings", "settings"),
+        ("azure-native:storage:BlobContainer", "packages"),
+    }
     table = {(resource.type, resource.name) for resource in RESOURCES[cloud]}
     assert created == (table ^ plans_own if "flex" in plan else table)
     assert deleted == created

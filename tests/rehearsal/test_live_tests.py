@@ -26,6 +26,7 @@ from orchestrator import query, rehearsal, settings
 from orchestrator.clouds.azure import Azure
 from orchestrator.clouds.gcp import GoogleData
 from orchestrator.clouds.gcp_compute import GoogleCompute
+from orchestrator.drill.matrix import RESOURCES
 from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal.azure.cloud import AzureCloud
 from orchestrator.rehearsal.gcp.cloud import GoogleCloud
@@ -235,6 +236,12 @@ def test_what_is_written_down_of_the_rehearsal_is_what_it_says(
     )
     written = facts.rehearsed()
     assert said == {name: written[name] for name in said}
+
+
+def test_what_is_written_down_of_the_stacks_is_what_is_in_them() -> None:
+    counts: dict[str, int] = {cloud: len(resources) for cloud, resources in RESOURCES.items()}
+    counts["azure-flex"] = counts["azure"] - 1  # Its settings are the app's.
+    assert facts.rehearsed()["resources"] == counts
 
 
 def run_pytest(environ: Mapping[str, str], *arguments: str) -> tuple[int, str]:
