@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from orchestrator.text_file import replace_text
 
 PROJECT = "cloud-hopping"
-# Of the folder: a stack's file is in one of its project's.
+# A stack's file is in a folder of its project: https://github.com/pulumi/pulumi/blob/v3.250.0/pkg/backend/diy/meta.go
 _LAYOUT = "version: 1\n"
 
 
@@ -32,18 +32,21 @@ class Backend:
         return list(self.folder.glob(f".pulumi/stacks/*/{stack_name}.json{ending}")) if self.folder else None
 
     def begin(self, stack_name: str) -> bool:
-        """Make a stack with nothing in it, if it is a folder that the CLI has used before; whether that was done.
+        """Make a stack with nothing in it, if it is a folder laid out as the CLI lays out a new one; whether it did.
 
         It is what ``pulumi stack init`` makes but for the key of the stack's secrets, which ``up`` then makes. That
         command is half a second of a process. Only for a CLI whose files the tests have seen: ``Cli.is_the_sdks``.
         """
         if self.folder is None:
             return False
-        kept = self.folder / ".pulumi"
-        state = kept / "stacks" / PROJECT / f"{stack_name}.json"
+        layout, stacks = self.folder / ".pulumi" / "meta.yaml", self.folder / ".pulumi" / "stacks"
+        state = stacks / PROJECT / f"{stack_name}.json"
         checkpoint = {"version": 3, "checkpoint": {"stack": f"organization/{PROJECT}/{stack_name}"}}
         try:
-            if (kept / "meta.yaml").read_text("utf-8") != _LAYOUT or state.exists():
+            if not layout.exists() and not stacks.exists():
+                layout.parent.mkdir(exist_ok=True)
+                replace_text(layout, _LAYOUT)
+            if layout.read_text("utf-8") != _LAYOUT or state.exists():
                 return False
             state.parent.mkdir(parents=True, exist_ok=True)
             replace_text(state, json.dumps(checkpoint, separators=(",", ":")))

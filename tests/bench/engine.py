@@ -81,10 +81,7 @@ def _empty(folder: Path) -> Package:
 
 
 def _ours(run: Peer, programs: Programs, cli: Cli) -> None:
-    # As of a home: all turns have the same.
-    state, home = run.folder.parent.absolute() / "state", run.folder.parent / "pulumi-home"
-    state.mkdir(exist_ok=True)
-    backend = Backend(state.as_uri(), "a benchmark")
+    backend, home = Backend(run.folder.absolute().as_uri(), "a benchmark"), run.folder / "pulumi-home"
     stacks = []
     for name in programs:
         (run.folder / name).mkdir()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 from pulumi.provider.experimental.provider import Provider
+from semver import VersionInfo
 
 from orchestrator import deadlines, engine
 from orchestrator.background import spawn
@@ -177,21 +180,25 @@ def commands(folder: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("in_force")
-def test_a_stacks_life_is_two_commands_and_a_third_where_the_backend_is_new(
-    cli: Cli, amazon: Amazon, tmp_path: Path
+@pytest.mark.parametrize(
+    ("version", "made_by_the_cli"), [(None, []), (VersionInfo(3, 999, 0), ["stack"])], ids=["the SDK's", "another"]
+)
+def test_a_stacks_life_is_two_commands_and_a_third_with_another_version_of_the_cli(
+    *, cli: Cli, amazon: Amazon, tmp_path: Path, version: VersionInfo | None, made_by_the_cli: list[str]
 ) -> None:
-    backend = Backend((tmp_path / "state").as_uri(), "a passphrase")
-    for name in ("state", "first", "second"):
+    for name in ("state", "one"):
         (tmp_path / name).mkdir()
-    for name in ("first", "second"):
-        stack = Stack("run", name, folder=tmp_path / name, cli=cli, backend=backend, pulumi_home=tmp_path / "home")
-        stack.up(log_groups(name), lambda _: None)
-        assert in_the_cloud(amazon) == {name}
-        stack.destroy(lambda _: None)
-        assert stack.beside() == []
-    listed = "stack"
-    assert commands(tmp_path / "first") == ["stack", "up", "destroy", listed]
-    assert commands(tmp_path / "second") == ["up", "destroy", listed]
+    backend, known = (
+        Backend((tmp_path / "state").as_uri(), "a passphrase"),
+        replace(cli, version=version or cli.version),
+    )
+    stack = Stack("run", "one", folder=tmp_path / "one", cli=known, backend=backend, pulumi_home=tmp_path / "home")
+    stack.up(log_groups("one"), lambda _: None)
+    assert in_the_cloud(amazon) == {"one"}
+    stack.destroy(lambda _: None)
+    assert in_the_cloud(amazon) == set()
+    assert commands(tmp_path / "one") == [*made_by_the_cli, "up", "destroy"]
+    assert stack.beside() == []
 
 
 def test_a_stack_begins_as_the_cli_would_let_it_but_without_a_key_for_secrets(cli: Cli, tmp_path: Path) -> None:
@@ -202,11 +209,12 @@ def test_a_stack_begins_as_the_cli_would_let_it_but_without_a_key_for_secrets(cl
     environment = os.environ | told | {"PULUMI_HOME": str(tmp_path / "home"), "PULUMI_SKIP_UPDATE_CHECK": "true"}
     subprocess.run(init, cwd=tmp_path, env=environment, check=True, capture_output=True)
     state = tmp_path / ".pulumi/stacks/cloud-hopping/run-data.json"
-    made = json.loads(state.read_bytes())
-    assert set(made["checkpoint"].pop("latest")) == {"manifest", "secrets_providers", "metadata"}
-    state.unlink()
+    layout = tmp_path / ".pulumi/meta.yaml"
+    made = json.loads(state.read_bytes()), layout.read_bytes()
+    assert set(made[0]["checkpoint"].pop("latest")) == {"manifest", "secrets_providers", "metadata"}
+    shutil.rmtree(tmp_path / ".pulumi")
     assert backend.begin("run-data")
-    assert json.loads(state.read_bytes()) == made
+    assert (json.loads(state.read_bytes()), layout.read_bytes()) == made
 
 
 def test_destroy_of_a_stack_that_never_was(new_stack: Callable[[], Stack]) -> None:

@@ -9,8 +9,8 @@ from orchestrator.engine import Backend
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """As the CLI leaves it when it has used it once."""
-    (tmp_path / ".pulumi").mkdir()
+    """That the CLI has used."""
+    (tmp_path / ".pulumi" / "stacks").mkdir(parents=True)
     (tmp_path / ".pulumi" / "meta.yaml").write_text("version: 1\n")
     return tmp_path
 
@@ -25,6 +25,14 @@ def test_a_stack_begins_with_nothing_in_it(folder: Path) -> None:
     assert (stacks(folder), backend.deployment("run-data")) == (["run-data.json"], {})
 
 
+def test_a_folder_with_nothing_in_it_gets_the_layout_of_a_new_one(tmp_path: Path) -> None:
+    backend = Backend(tmp_path.as_uri(), "secret")
+    assert backend.begin("run-data")
+    assert backend.begin("run-compute")
+    assert (tmp_path / ".pulumi" / "meta.yaml").read_bytes() == b"version: 1\n"
+    assert sorted(stacks(tmp_path)) == ["run-compute.json", "run-data.json"]
+
+
 def test_one_that_is_there_is_left_to_the_cli(folder: Path) -> None:
     backend = Backend(folder.as_uri(), "secret")
     assert backend.begin("run-data")
@@ -35,9 +43,7 @@ def test_one_that_is_there_is_left_to_the_cli(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("meta", [None, "version: 0\n", "version: 2\n", ""])
-def test_a_folder_that_the_cli_has_not_used_or_keeps_in_another_way_is_left_to_it(
-    folder: Path, meta: str | None
-) -> None:
+def test_a_folder_that_is_kept_in_another_way_is_left_to_the_cli(folder: Path, meta: str | None) -> None:
     if meta is None:
         (folder / ".pulumi" / "meta.yaml").unlink()
     else:
@@ -47,8 +53,14 @@ def test_a_folder_that_the_cli_has_not_used_or_keeps_in_another_way_is_left_to_i
 
 
 def test_a_folder_that_cannot_be_written_is_left_to_the_cli(folder: Path) -> None:
+    (folder / ".pulumi" / "stacks").rmdir()
     (folder / ".pulumi" / "stacks").write_text("a file in the way")
     assert not Backend(folder.as_uri(), "secret").begin("run-data")
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    assert not Backend((tmp_path / "elsewhere").as_uri(), "secret").begin("run-data")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["s3://bucket", "gs://bucket", "azblob://container"])
