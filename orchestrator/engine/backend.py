@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.text_file import replace_text
+from orchestrator.text_file import replace_bytes, replace_text
 
 PROJECT = "cloud-hopping"
 # A stack's file is in a folder of its project: https://github.com/pulumi/pulumi/blob/v3.250.0/pkg/backend/diy/meta.go
-_LAYOUT = "version: 1\n"
+_LAYOUT = b"version: 1\n"
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Backend:
         try:
             if not layout.exists() and not stacks.exists():
                 layout.parent.mkdir(exist_ok=True)
-                replace_text(layout, _LAYOUT)
-            if layout.read_text("utf-8") != _LAYOUT or state.exists():
+                replace_bytes(layout, _LAYOUT)
+            if layout.read_bytes() != _LAYOUT or state.exists():
                 return False
             state.parent.mkdir(parents=True, exist_ok=True)
             replace_text(state, json.dumps(checkpoint, separators=(",", ":")))

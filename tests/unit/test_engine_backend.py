@@ -42,12 +42,12 @@ def test_one_that_is_there_is_left_to_the_cli(folder: Path) -> None:
     assert state.read_text() == "precious"
 
 
-@pytest.mark.parametrize("meta", [None, "version: 0\n", "version: 2\n", ""])
-def test_a_folder_that_is_kept_in_another_way_is_left_to_the_cli(folder: Path, meta: str | None) -> None:
+@pytest.mark.parametrize("meta", [None, b"version: 0\n", b"version: 2\n", b"", b"\xff"])
+def test_a_folder_that_is_kept_in_another_way_is_left_to_the_cli(folder: Path, meta: bytes | None) -> None:
     if meta is None:
         (folder / ".pulumi" / "meta.yaml").unlink()
     else:
-        (folder / ".pulumi" / "meta.yaml").write_text(meta)
+        (folder / ".pulumi" / "meta.yaml").write_bytes(meta)
     assert not Backend(folder.as_uri(), "secret").begin("run-data")
     assert stacks(folder) == []
 
