@@ -59,8 +59,10 @@ class _Run:
     data: GoogleData
     compute: ComputeCloud
     teardown: Teardown = field(default_factory=Teardown)
-    admitted: Future[package.Package] = field(default_factory=Future)
-    """The function's package, once the clouds were asked and the run may make something."""
+    packed: Future[package.Package] = field(default_factory=Future)
+    """The function's package."""
+    admitted: Future[None] = field(default_factory=Future)
+    """Done when the clouds were asked and the run may make something."""
     answered: threading.Event = field(default_factory=threading.Event)
     """Set when the function has answered, or will not: what it needs may go."""
 
@@ -132,23 +134,28 @@ def _admit(this: _Run, sides: _Sides, environment: Environment) -> None:
     """
     try:
         # The function takes longer to come up than its data, on all clouds: its stack is the first.
-        compute = partial(this.compute.program, data=sides.data, outputs=sides.compute)
-        _start(this, "compute", compute, sides.compute, needed_until=this.answered)
-        _start(this, "data", lambda _packed: this.data.program(sides.data.made), sides.data.made)
-        packed = _ask(this, environment)
+        _start(this, "compute", partial(_compute_program, this, sides), sides.compute, needed_until=this.answered)
+        _start(this, "data", partial(this.data.program, sides.data.made), sides.data.made)
+        spawn(lambda: _pack(this, environment), this.packed)
+        _ask(this)
+        this.record.package_bytes = this.packed.result().zipped_bytes
         this.stop.check()
-        this.admitted.set_result(packed)
+        this.admitted.set_result(None)
     except BaseException as error:
+        fail(this.packed, error)
         fail(this.admitted, error)
         this.stop.request()
         this.teardown.walk()  # Of a stack that cannot be removed the journal knows.
         raise
 
 
-def _ask(this: _Run, environment: Environment) -> package.Package:
-    """Whether the clouds would do it, and for how much; and the package, of which nothing is to be known too late."""
+def _compute_program(this: _Run, sides: _Sides) -> Callable[[], None]:
+    return this.compute.program(this.packed.result(), sides.data, sides.compute)
+
+
+def _ask(this: _Run) -> None:
+    """Whether the clouds would do it, and for how much."""
     settings, record, stop, data, compute = this.settings, this.record, this.stop, this.data, this.compute
-    packing = spawn(lambda: _pack(this, environment))
     with record.phases.phase("preflight"):
         compute_asked = spawn(compute.preflight)
         unless_stopped(stop, data.preflight)
@@ -158,9 +165,6 @@ def _ask(this: _Run, environment: Environment) -> package.Package:
         query_usd, compute_usd = cost.query_usd(dry.bytes_processed, dry.tables), compute.most_usd()
         cost.refuse_over(settings.budget.max_cost_usd, query=query_usd, compute=compute_usd)
         record.bytes_processed, record.cost_usd = dry.bytes_processed, query_usd + compute_usd
-    packed = packing.result()
-    record.package_bytes = packed.zipped_bytes
-    return packed
 
 
 def _pack(this: _Run, environment: Environment) -> package.Package:
@@ -230,7 +234,7 @@ def _compute_side(this: _Run, sides: _Sides) -> Answer:
     # The engine starts beside the function, and deletes once that has answered, or we were killed.
     spawn(lambda: this.teardown.undo("compute"))
     with record.phases.phase("function"):
-        answer = unless_stopped(stop, lambda: compute.invoke(outputs, this.admitted.result()))
+        answer = unless_stopped(stop, lambda: compute.invoke(outputs, this.packed.result()))
         rows = sides.data.extract.result().rows
         if answer.rows != rows:
             raise OrchestratorError(
@@ -245,13 +249,13 @@ def _compute_side(this: _Run, sides: _Sides) -> Answer:
 def _start(
     this: _Run,
     name: str,
-    program: Callable[[package.Package], Callable[[], None]],
+    program: Callable[[], Callable[[], None]],
     made: "Future[T]",
     needed_until: threading.Event | None = None,
 ) -> None:
-    """Start a stack's engine. Its program waits until the run is admitted, and then hands over what it ``made``.
+    """Start a stack's engine. Once the run is admitted it makes the resources, and hands over what it ``made``.
 
-    An engine takes a second until it asks for its program: that passes while the clouds are asked.
+    Until then an engine has a second's work, and its providers' plugins theirs: that passes while the clouds are asked.
     """
     stack = stack_of(this.record.names.run_id, name, home=this.home, cli=this.cli, backend=this.backend)
     this.journal.stack(name, "may exist")
@@ -261,10 +265,10 @@ def _start(
     this.stop.on_request(lambda: fail(made, OrchestratorError("The run is stopping")))
     up.add_done_callback(lambda ended: fail(made, ended.exception() or OrchestratorError("nothing handed over")))
 
-    def admitted_program() -> None:
-        program(this.admitted.result())()
+    def its_program() -> None:
+        program()()  # What it is made of takes a second to import.
 
-    spawn(lambda: stack.up(admitted_program, partial(_heard, this)), up)
+    spawn(lambda: stack.up(its_program, partial(_heard, this), after=this.admitted), up)
 
 
 def _heard(this: _Run, event: StackEvent) -> None:

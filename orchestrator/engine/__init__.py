@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pulumi.automation.events import EngineEvent
 
 from orchestrator import deadlines, transient
 from orchestrator.critical_path import Resource
+from orchestrator.engine.admission import held
 from orchestrator.engine.backend import PROJECT, Backend
 from orchestrator.engine.command import Command, environment
 from orchestrator.engine.events import StackEvent, resource, stack_event
@@ -68,8 +70,16 @@ class Stack:
         self._command = Command(cli, environment(os.environ, backend, pulumi_home), folder)
         self._pulumi_home = pulumi_home
 
-    def up(self, program: Callable[[], None], on_event: Callable[[StackEvent], None]) -> None:
+    def up(
+        self,
+        program: Callable[[], None],
+        on_event: Callable[[StackEvent], None],
+        *,
+        after: "Future[None] | None" = None,
+    ) -> None:
         """Create the stack's resources. ``on_event`` is called in the engine's thread: it must only queue.
+
+        The engine and the program start at once, and make nothing before ``after`` has a result.
 
         Raises:
             StackError: with what each resource that failed said.
@@ -77,7 +87,7 @@ class Stack:
         failures: list[str] = []
         try:
             made = self._command.is_known and self._backend.begin(self._stack_name)
-            stack = self._open(program, select=made)
+            stack = self._open(held(program, after) if after else program, select=made)
             stack.up(parallel=_PARALLEL, on_event=self._translate(on_event, failures), color="never")
         except automation_errors.CommandError as error:
             raise self._error(f"The {self.name} stack did not come up", failures) from error

@@ -24,6 +24,7 @@ from semver import VersionInfo
 from orchestrator import deadlines, engine
 from orchestrator.background import spawn
 from orchestrator.engine import Backend, Stack, StackError, StackEvent, StackLockedError
+from orchestrator.errors import OrchestratorError
 from orchestrator.pulumi_cli import Cli
 from orchestrator.rehearsal.aws import resources as aws_resources
 from orchestrator.rehearsal.aws.cloud import Amazon
@@ -215,6 +216,45 @@ def test_a_stack_begins_as_the_cli_would_let_it_but_without_a_key_for_secrets(cl
     shutil.rmtree(tmp_path / ".pulumi")
     assert backend.begin("run-data")
     assert (json.loads(state.read_bytes()), layout.read_bytes()) == made
+
+
+def until_its_provider_is_there(stack_folder: Path) -> None:
+    """The CLI's own words: the engine knows the provider, and has nothing else to do."""
+    deadline = time.monotonic() + 60
+    while not any("pulumi:providers:aws amazon created" in log.read_text() for log in stack_folder.glob("log/*.out")):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
+
+
+def test_before_its_run_is_admitted_a_stack_has_its_provider_alone(
+    new_stack: Callable[[], Stack], amazon: Amazon, tmp_path: Path
+) -> None:
+    stack, admitted, events = new_stack(), Future[None](), list[StackEvent]()
+    up = spawn(lambda: stack.up(log_groups("one", "two"), events.append, after=admitted))
+    until_its_provider_is_there(tmp_path / "test0")
+    assert (in_the_cloud(amazon), events) == (set(), [])
+    admitted.set_result(None)
+    up.result(60)
+    assert in_the_cloud(amazon) == {"one", "two"}
+    (one,) = [resource for resource in stack.resources() or () if resource.name == "one"]
+    assert {urn.rpartition("::")[2] for urn in one.needs} == {"amazon", f"cloud-hopping-{stack._stack_name}"}
+    stack.destroy(lambda _: None)
+    assert in_the_cloud(amazon) == set()
+
+
+def test_a_stack_whose_run_is_refused_makes_nothing_and_goes(
+    new_stack: Callable[[], Stack], amazon: Amazon, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stack, admitted = new_stack(), Future[None]()
+    up = spawn(lambda: stack.up(log_groups("one"), lambda _: None, after=admitted))
+    until_its_provider_is_there(tmp_path / "test0")
+    admitted.set_exception(OrchestratorError("The run costs too much"))
+    with pytest.raises(StackError):
+        up.result(60)
+    stack.destroy(lambda _: None)
+    assert in_the_cloud(amazon) == set()
+    assert stack.beside() == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_destroy_of_a_stack_that_never_was(new_stack: Callable[[], Stack]) -> None:

@@ -53,7 +53,7 @@ def charts() -> set[str]:
     ("cloud", "created"),
     [
         (["compute.cloud=aws"], 11),
-        (["compute.cloud=azure"], 10),
+        (["compute.cloud=azure"], 11),
         (["compute.cloud=azure", "compute.plan=flex"], 10),
         (["compute.cloud=gcp"], 7),
     ],
