@@ -38,13 +38,13 @@ class _Signs:
 
 
 _UNICODE = _Signs(
-    ended={"done": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "dim")},
+    ended={"done": ("✓", "green"), "failed": ("✗", "red"), "interrupted": ("✗", "yellow"), "skipped": ("-", "dim")},
     bar="█",
     spinner="⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏",
     overflow="ellipsis",
 )
 _ASCII = _Signs(
-    ended={"done": ("+", "green"), "failed": ("x", "red"), "skipped": ("-", "dim")},
+    ended={"done": ("+", "green"), "failed": ("x", "red"), "interrupted": ("x", "yellow"), "skipped": ("-", "dim")},
     bar="#",
     spinner="|/-\\",
     overflow="crop",
@@ -131,8 +131,8 @@ class Console:
             spent = "skipped" if phase.status == "skipped" else f"{phase.seconds:.1f} s"
             self._print_text(_phase_line(sign, style, phase.name, spent, reason))
         else:
-            ends = {"done": "done in {:.1f} s", "failed": "failed after {:.1f} s", "skipped": "skipped"}
-            end = ends[phase.status].format(phase.seconds)
+            took = {"done": "in", "failed": "after", "interrupted": "after"}.get(phase.status)
+            end = f"{phase.status} {took} {phase.seconds:.1f} s" if took else phase.status
             self._print(f"{phase.name}: {end}{': ' if reason else ''}{reason}")
 
     def note(self, text: str) -> None:

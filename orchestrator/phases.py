@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from orchestrator.console import Console
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import InterruptedRunError, OrchestratorError
 from orchestrator.report import Phase
+
+_ENDED = {"failed": "failed", "interrupted": "was interrupted"}
 
 
 class Phases:
@@ -27,26 +29,27 @@ class Phases:
         started, clock = datetime.now(UTC), time.monotonic()
         self._console.phase_started(name)
         failure: str | None = None
+        status: Literal["done", "failed", "interrupted"] = "done"
         try:
             yield lambda detail: self._console.phase_detail(name, detail)
         except BaseException as error:
+            status = "interrupted" if isinstance(error, InterruptedRunError) else "failed"
             failure = error.brief if isinstance(error, OrchestratorError) else f"{type(error).__name__}: {error}"
             raise
         finally:
             seconds = time.monotonic() - clock
-            status: Literal["done", "failed"] = "done" if failure is None else "failed"
             self._end(Phase(name=name, started=started, seconds=seconds, status=status, reason=failure))
 
     def skip_missing(self, planned: tuple[str, ...]) -> None:
-        """The run is over. Note each planned phase that never started, and why: the first one that failed.
+        """The run is over. Note each planned phase that never started, and why: the first one that did not get done.
 
         What still works in the background (a package that nobody needs any more) is not heard of again.
         """
         with self._lock:
             self._over = True
         missing = [name for name in planned if name not in [phase.name for phase in self._ended]]
-        failed = next((phase.name for phase in self._ended if phase.status == "failed"), None)
-        because = f" because {failed} failed" if failed else ""
+        undone = next((phase for phase in self._ended if phase.status != "done"), None)
+        because = f" because {undone.name} {_ENDED[undone.status]}" if undone else ""
         reason = f"not run{because}"
         self._ended += [
             Phase(name=name, started=None, seconds=0.0, status="skipped", reason=reason) for name in missing

@@ -53,7 +53,7 @@ class Phase(_Model):
     name: Text
     started: Utc | None
     seconds: float
-    status: Literal["done", "failed", "skipped"]
+    status: Literal["done", "failed", "interrupted", "skipped"]
     reason: Annotated[Text, BeforeValidator(without_secrets)] | None
 
 

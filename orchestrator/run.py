@@ -87,6 +87,7 @@ def run(settings: Settings, query: Query, *, home: Home, record: Record, stop: S
     """
     names, phase = record.names, record.phases.phase
     backend = Backend(settings.backend or home.folder("state").as_uri(), home.passphrase(os.environ))
+    backend.refuse_unusable()
     with ExitStack() as entered:
         # Before all else: whatever is begun from here on, a recovery knows the run and its settings.
         journal = entered.enter_context(
@@ -140,6 +141,9 @@ def _admit(this: _Run, sides: _Sides, environment: Environment) -> None:
         _ask(this)
         this.record.package_bytes = this.packed.result().zipped_bytes
         this.stop.check()
+        for made in (sides.data.made, sides.compute):
+            if made.done():  # An engine has ended already: it says why.
+                made.result()
         this.admitted.set_result(None)
     except BaseException as error:
         fail(this.packed, error)

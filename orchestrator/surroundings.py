@@ -27,7 +27,7 @@ def of_a_sweep(settings: Settings) -> AbstractContextManager[Environment]:
     if settings.rehearsal.clouds is None:
         raise UsageError(
             "There is nothing to sweep in a rehearsal",
-            details="its stand-in clouds end with the run, and all that is in them with them.",
+            details="its stand-in clouds, and all in them, end with the run, or half an hour after it was killed.",
             resolution="name a live config, or clouds that stand: --set rehearsal.clouds=FOLDER.",
         )
     return shared.attached(settings.rehearsal.clouds, settings)

@@ -84,7 +84,7 @@ def checked(status: int, content: bytes, *, said: str = "") -> Answer:
             details=details or None,
             resolution=f"{left_out[1]}."
             if left_out
-            else "the lines above are the function's; mend function_code/ and run again.",
+            else "the lines above are the function's: mend analysis.query or function_code/, and run again.",
         )
     try:
         answer = json.loads(content)

@@ -202,7 +202,7 @@ class Stack:
                     failures += [f"{operation['resource']['urn']}: {operation['type']}" for operation in pending]
                     raise self._error(f"The {self.name} stack has operations whose outcome is unknown", failures)
                 stack.workspace.remove_stack(stack.name)
-            self._backend.forget(self._stack_name, ".bak*")  # The CLI keeps a copy of the last state but one.
+        self._backend.tidy(self._stack_name)  # Also of a stack that a killed run's CLI has removed meanwhile.
 
     def _settle(self, on_event: Callable[[StackEvent], None]) -> None:
         failures: list[str] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.background import spawn
 from orchestrator.clouds import Environment
 from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.journal import command_line
 from orchestrator.rehearsal import SCRATCH, announced, end, environment_of, last_words, stand, started, wanted
 from orchestrator.rehearsal.control import READY
 from orchestrator.settings import Settings
@@ -60,7 +61,7 @@ def attached(folder: Path, settings: Settings) -> Iterator[Environment]:
         raise UsageError(
             f"No stand-in clouds stand in {folder}",
             details="rehearsal.clouds names that folder.",
-            resolution=f"start them: `python -m orchestrator clouds {shlex.quote(str(folder))}`.",
+            resolution=f"start them: `{command_line('clouds', str(folder))}`.",
         )
     _refuse_others(folder, settings)
     yield environment_of(folder, settings)
@@ -93,7 +94,7 @@ def _refuse_others(folder: Path, settings: Settings) -> None:
         raise UsageError(
             f"The stand-in clouds in {folder} are not such as the run wants",
             details="\n".join(others),
-            resolution="give the run their settings, or start other clouds: `python -m orchestrator clouds FOLDER`.",
+            resolution=f"give the run their settings, or start other clouds: `{command_line('clouds', 'FOLDER')}`.",
         )
 
 

@@ -189,7 +189,7 @@ class Settings(Section):
     ] = Path("results")
     backend: Annotated[
         Text | None,
-        Expected('a URL that starts with "file:///", "s3://", "gs://" or "azblob://", without a password'),
+        Expected('a URL that starts with "file:///", "s3://", "gs://" or "azblob://", without a password or a space'),
         Field(
             pattern=r"^(file:///|s3://|gs://|azblob://)[^\s@]+$",
             description="Where Pulumi keeps its state. None by default: files under the home, nothing to set up. "

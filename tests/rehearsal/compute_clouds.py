@@ -157,7 +157,7 @@ class ComputeClouds:
             ]
 
         published = ["account", "app", "data", "extract", "fuse", "group", "packages", "plan"]
-        mounted = ["account", "app", "data", "extract", "fuse", "group", "package", "plan"]
+        mounted = ["account", "app", "data", "extract", "fuse", "group", "package", "plan", "settings"]
         return Case(
             cloud=cloud,
             package=self.pack(azure.LAYOUT),
@@ -168,12 +168,12 @@ class ComputeClouds:
             resources=mounted if plan == "consumption" else published,
             kinds=["resource group"],
             tagged=4,  # The group, and in it account, plan and app.
-            last_without_extract="app",
+            last_without_extract="settings" if plan == "consumption" else "app",
             waits={"extract"},
             may_wait={"extract"},
             refusal=401,
             failure=500,
-            needs={"app", "extract"},
+            needs={"app", "extract"} | ({"settings"} if plan == "consumption" else set()),
         )
 
     def _gcp(self) -> Case:

@@ -130,7 +130,9 @@ def test_a_function_that_raises(
     function = made("def handler(event, context):\n    raise RuntimeError('no hail today')\n")
     error = failure(cloud, function)
     assert error.brief == "The function answered 502"
-    assert error.resolution == "the lines above are the function's; mend function_code/ and run again."
+    assert (
+        error.resolution == "the lines above are the function's: mend analysis.query or function_code/, and run again."
+    )
     lines = (error.details or "").splitlines()
     task = functions._instances[REGION, function.function]._folder / "var" / "task"
     assert len(log(function.function)) == 4

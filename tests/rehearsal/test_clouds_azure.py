@@ -198,7 +198,7 @@ def test_a_host_that_starts_is_asked_again(answering: Any, packed: Package) -> N
     assert str(raised.value) == (
         "The function answered 500\n"
         "  what it said\n"
-        "To fix it: the lines above are the function's; mend function_code/ and run again."
+        "To fix it: the lines above are the function's: mend analysis.query or function_code/, and run again."
     )
     assert [request.headers["x-functions-key"] for request in asked] == ["key"] * 4
 

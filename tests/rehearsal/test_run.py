@@ -293,12 +293,31 @@ def test_stacks_that_an_engine_could_not_clear_are_told(cli: Cli, tmp_path: Path
     ended = machine.orchestrate("run")
     (folder,) = machine.results()
     assert ended.returncode == 1
-    assert "pulumi stack was killed (SIGKILL)" in ended.stderr
+    assert "pulumi up was killed (SIGKILL)" in ended.stderr
     assert "The engine's state of this run is not in order: run `" in ended.stderr
     assert f" recover {folder.name}`.\n" in ended.stderr
     whole = Machine(cli, tmp_path / "home", tmp_path / "user", packages)
     assert whole.orchestrate("recover").returncode == 0
     assert whole.orchestrate("recover").stderr.startswith("No run is unfinished")
+
+
+def test_a_backend_that_is_not_there_is_refused_before_anything_begins(machine: Machine, tmp_path: Path) -> None:
+    missing = tmp_path / "state"
+    ended = machine.orchestrate("run", "--set", f"backend={missing.as_uri()}")
+    assert ended.returncode == 2
+    assert f"The backend's folder does not exist\n  {missing}\nTo fix it: make it (mkdir -p {missing})" in ended.stderr
+    assert machine.results() == []
+    assert machine.orchestrate("recover").stderr.startswith("No run is unfinished")
+
+
+def test_an_engine_that_ends_before_its_run_is_admitted_ends_the_run(machine: Machine) -> None:
+    ended = machine.orchestrate(
+        "run", "--set", "backend=s3://no-such-bucket?region=nowhere&endpoint=http://127.0.0.1:9"
+    )
+    assert ended.returncode == 1
+    assert "stack did not come up" in ended.stderr
+    assert ended.stderr.endswith("Nothing was created.\n")
+    assert "data stack: started" not in ended.stderr
 
 
 @pytest.mark.parametrize("stream", ["2>&-", "2>/dev/full"])

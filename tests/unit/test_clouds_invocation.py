@@ -60,7 +60,10 @@ def test_a_function_that_failed(content: bytes, said: str, details: str | None) 
         checked(500, content, said=said)
     assert raised.value.brief == "The function answered 500"
     assert raised.value.details == details
-    assert raised.value.resolution == "the lines above are the function's; mend function_code/ and run again."
+    assert (
+        raised.value.resolution
+        == "the lines above are the function's: mend analysis.query or function_code/, and run again."
+    )
 
 
 def test_a_function_that_lacks_what_its_package_left_out() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.console import Console
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import InterruptedRunError, OrchestratorError
 from orchestrator.phases import Phases
 from orchestrator.report import Phase
 
@@ -125,3 +125,19 @@ def test_what_ends_after_the_run_is_not_heard_of() -> None:
     late.__exit__(None, None, None)
     assert len(console.calls) == said
     assert told(phases) == [("preflight", "failed", "No"), ("package", "skipped", "not run because preflight failed")]
+
+
+def test_what_a_signal_ended_did_not_fail() -> None:
+    console = Recorder()
+    phases = Phases(console)
+    fail(phases, "preflight", InterruptedRunError(2, "The run was interrupted by SIGINT"))
+    phases.skip_missing(("preflight", "dry run", "query"))
+    assert told(phases) == [
+        ("preflight", "interrupted", "The run was interrupted by SIGINT"),
+        ("dry run", "skipped", "not run because preflight was interrupted"),
+        ("query", "skipped", "not run because preflight was interrupted"),
+    ]
+    assert console.calls[1:] == [
+        ("ended", "preflight", "interrupted"),
+        ("note", "Not run because preflight was interrupted: dry run, query"),
+    ]

@@ -45,7 +45,9 @@ def mistake(text: str, *overrides: str, environ: Mapping[str, str] | None = None
 MEMORY = 'expected a whole number of MiB from 128 to 10240, such as "1769 MiB"; got'
 TIMEOUT = 'expected a whole number of seconds from 1 to 900, such as "60 s"; got'
 PROJECT = 'expected a GCP project id: 6 to 30 lowercase letters, digits and hyphens, such as "my-project-123"; got'
-BACKEND = 'expected a URL that starts with "file:///", "s3://", "gs://" or "azblob://", without a password; got'
+BACKEND = (
+    'expected a URL that starts with "file:///", "s3://", "gs://" or "azblob://", without a password or a space; got'
+)
 PARAMETER = "expected text, a number, true, false or a date (a time of day is none); got"
 LATENCY = 'expected "none", "typical" or a factor on what is typical, above 0 and up to 10, such as 0.1; got'
 COST = "expected an amount in US dollars, 0 or more, such as 0.05; got"

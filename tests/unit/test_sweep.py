@@ -280,7 +280,7 @@ def test_no_clouds_stand_for_a_sweep() -> None:
         surroundings.of_a_sweep(settings.load(DEFAULT_CONFIG, environ={}))
     assert str(raised.value) == (
         "There is nothing to sweep in a rehearsal\n"
-        "  its stand-in clouds end with the run, and all that is in them with them.\n"
+        "  its stand-in clouds, and all in them, end with the run, or half an hour after it was killed.\n"
         "To fix it: name a live config, or clouds that stand: --set rehearsal.clouds=FOLDER."
     )
 
