@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -134,11 +135,12 @@ def test_runs_share_clouds_whose_records_say_what_there_is(
     assert {result_of(folder)["compute_cloud"] for folder in machine.results()} == set(COMPUTE)
     end(machine, process, signal.SIGTERM)
     refused = machine.orchestrate("run", "--set", "rehearsal.clouds=shared")
+    command = f"ORCHESTRATOR_HOME={machine.home} {sys.executable} -m orchestrator clouds"
     assert (refused.returncode, machine.folder / "shared" / READY in machine.folder.rglob("*")) == (2, True)
     assert refused.stderr.endswith(
         f"No stand-in clouds stand in {machine.folder}/shared\n"
         "  rehearsal.clouds names that folder.\n"
-        f"To fix it: start them: `python -m orchestrator clouds {machine.folder}/shared`.\n"
+        f"To fix it: start them: `{command} {machine.folder}/shared`.\n"
         "Nothing was created.\n"
     )
 
@@ -235,7 +237,8 @@ def test_clouds_that_are_not_such_as_the_run_wants_are_refused(
         "  data.project: the run has another-project, they have rehearsal-project\n"
         f"  rehearsal.tables: the run has {machine.folder}/storms.csv, they have the synthetic sample\n"
         f"  compute.subscription: the run has {subscription}, they have [0-9a-f-]{{36}}\n"
-        "To fix it: give the run their settings, or start other clouds: `python -m orchestrator clouds FOLDER`.\n",
+        "To fix it: give the run their settings, or start other clouds: "
+        f"`ORCHESTRATOR_HOME={machine.home} {sys.executable} -m orchestrator clouds FOLDER`.\n",
         refused.stderr,
     )
     assert machine.results() == []
