@@ -231,9 +231,11 @@ def test_before_its_run_is_admitted_a_stack_has_its_provider_alone(
 ) -> None:
     stack, admitted, events = new_stack(), Future[None](), list[StackEvent]()
     up = spawn(lambda: stack.up(log_groups("one", "two"), events.append, after=admitted))
-    until_its_provider_is_there(tmp_path / "test0")
-    assert (in_the_cloud(amazon), events) == (set(), [])
-    admitted.set_result(None)
+    try:
+        until_its_provider_is_there(tmp_path / "test0")
+        assert (in_the_cloud(amazon), events) == (set(), [])
+    finally:
+        admitted.set_result(None)  # The program waits for it, whatever is asserted.
     up.result(60)
     assert in_the_cloud(amazon) == {"one", "two"}
     (one,) = [resource for resource in stack.resources() or () if resource.name == "one"]
@@ -247,8 +249,10 @@ def test_a_stack_whose_run_is_refused_makes_nothing_and_goes(
 ) -> None:
     stack, admitted = new_stack(), Future[None]()
     up = spawn(lambda: stack.up(log_groups("one"), lambda _: None, after=admitted))
-    until_its_provider_is_there(tmp_path / "test0")
-    admitted.set_exception(OrchestratorError("The run costs too much"))
+    try:
+        until_its_provider_is_there(tmp_path / "test0")
+    finally:
+        admitted.set_exception(OrchestratorError("The run costs too much"))
     with pytest.raises(StackError):
         up.result(60)
     stack.destroy(lambda _: None)
